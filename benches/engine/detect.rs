@@ -73,7 +73,7 @@ fn detect(body: Vec<u8>, plan: &ResourcePlan, known: &mut KnownSet) -> Vec<Chang
     let now = cursor() + chrono::Duration::days(1);
     let mut detector = Detector::new(plan, "bench", view, now);
     detector.begin_listing(Some(cursor()), false);
-    detector.page(page.records(), known, Moment { date: Some(now), now }).expect("they are few").changes
+    detector.page(page.records(), known, Moment::new(Some(now), now)).expect("they are few").changes
 }
 
 fn remember(body: &[u8], plan: &ResourcePlan, known: &mut KnownSet) {

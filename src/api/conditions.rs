@@ -91,7 +91,7 @@ words! {
         Ordered,
         /// The list held still while it was read.
         Settled,
-        /// The provider lists all records of one date.
+        /// The provider lists all records of one date, and all that there are.
         WithinCap,
         /// The list was continued from where the last poll ended.
         Continuous,

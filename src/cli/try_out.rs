@@ -26,7 +26,7 @@ use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::{MemoryTokens, TokenStore};
 use crate::cpu::CpuBudget;
 use crate::detect::classify::Mode;
-use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
+use crate::detect::detector::{Detector, TooManyRecords, View};
 use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::seen::Seen as Counts;
@@ -39,6 +39,7 @@ use crate::egress::hosts::HostBudget;
 use crate::fetch::asker::Asker;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
+use crate::fetch::pagination::FULL_PAGE;
 use crate::fetch::request::masked;
 use crate::fetch::transcript::Transcript;
 use crate::local::definitions::Definitions;
@@ -252,7 +253,7 @@ async fn ask(
             }
         };
         pages += 1;
-        let at = Moment { date: walk.server_date(), now: Utc::now() };
+        let at = walk.moment();
         let found = detector.page(page.records(), &mut KnownSet::default(), at).map_err(|TooManyRecords| {
             let text = format!("resource {} has more than {MAX_KNOWN} records on one page; lower pageSize", resource.name);
             Problem::human(Reason::ResponseTooLarge, text)
@@ -281,6 +282,9 @@ async fn ask(
         output::line(format_args!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page")));
         for line in shown.iter().flatten() {
             output::line(format_args!("  {line}"));
+        }
+        if walk.may_be_cut() {
+            output::line(format_args!("  warning:      {FULL_PAGE}"));
         }
         show_selection(&seen, detector.undecided());
         if let Some(unidentified) = detector.unidentified() {

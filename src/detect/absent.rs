@@ -38,6 +38,8 @@ impl fmt::Display for AbsentDate {
 /// Which date fields the records of a listing have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DateFields {
+    /// Another listing has begun. One that shows nothing says no more than the one before.
+    is_over: bool,
     records: u64,
     updated: Field,
     created: Field,
@@ -52,8 +54,16 @@ struct Field {
 }
 
 impl DateFields {
+    /// Another listing begins.
+    pub(super) fn begin_listing(&mut self) {
+        self.is_over = true;
+    }
+
     /// Notes which of them a record has, as its view was read from `json`.
     pub(super) fn note(&mut self, plan: &ExtractPlan, view: &RecordView<'_>, json: &str) {
+        if std::mem::take(&mut self.is_over) {
+            *self = Self::default();
+        }
         let is_first = self.records == 0;
         self.records += 1;
         for (field, own, is_there) in [
@@ -100,14 +110,24 @@ impl fmt::Display for AbsentMark {
 /// Whether the records of a listing have the mark of deleted records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MarkField {
+    /// As that of [`DateFields`].
+    is_over: bool,
     records: u64,
     own: Field,
 }
 
 impl MarkField {
+    /// Another listing begins.
+    pub(super) fn begin_listing(&mut self) {
+        self.is_over = true;
+    }
+
     /// Notes whether a record has it, as its view was read from `json`.
     pub(super) fn note(&mut self, plan: &ExtractPlan, view: &RecordView<'_>, json: &str) {
         let Some(flag) = &plan.deleted else { return };
+        if std::mem::take(&mut self.is_over) {
+            *self = Self::default();
+        }
         let is_there = view.mark != Mark::Absent;
         self.own.is_there |= is_there;
         if self.records == 0 && !is_there {

@@ -250,7 +250,7 @@ mod tests {
         let view = View { mode: Mode::Usual, cursor: Some(at), window: UNBOUNDED, rehash: false };
         let mut detector = Detector::new(plan, "uid", view, at);
         detector.begin_listing(None, false);
-        let moment = Moment { date: Some(at), now: at };
+        let moment = Moment::new(Some(at), at);
         let found = detector.page([Record { json, key: None }].into_iter(), known, moment).unwrap();
         for change in &found.changes {
             known.remember_with(change.object, change.known, change.details.clone());

@@ -333,7 +333,7 @@ impl<'p> ChangeClassifier<'p> {
             // Nor does one in an hour that comes twice: it may be of the second pass.
             std::cmp::Ordering::Less => {
                 let may_be_later = self.written(view).is_some_and(|(date, _)| date.latest().timestamp_micros() >= before);
-                let is_ahead = || DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before));
+                let is_ahead = || DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_still_ahead(before));
                 // What had a date of change and has none now shows no order, either, where content counts.
                 let has_lost_date = self.plan.compare_content && self.lacks_date_of_change(view);
                 !known.age.is_ahead() && !may_be_later && !is_ahead() && !has_lost_date

@@ -17,6 +17,8 @@ const FAR: TimeDelta = TimeDelta::minutes(10);
 pub struct ProviderClock {
     /// The `Date` of the listing's first answer (RFC 9110 §6.6.1): its clock was at or after this, for less than a second more.
     date: Option<DateTime<Utc>>,
+    /// How long a cache has had that answer: the clock has gone on since.
+    age: TimeDelta,
     /// Our own clock when the poll began.
     ours: DateTime<Utc>,
 }
@@ -24,7 +26,13 @@ pub struct ProviderClock {
 impl ProviderClock {
     /// `date` is the `Date` header of the first answer, `ours` the start of the poll on our clock.
     pub fn new(date: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Self {
-        Self { date, ours }
+        Self { date, age: TimeDelta::zero(), ours }
+    }
+
+    /// The same of an answer that a cache has had for this long.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        Self { age: TimeDelta::from_std(age).unwrap_or_default(), ..self }
     }
 
     /// The `Date` header.
@@ -41,6 +49,11 @@ impl ProviderClock {
     pub fn is_ahead(&self, date: DateTime<Utc>) -> bool {
         // The header has whole seconds.
         date >= self.date.map_or_else(|| self.ours + WITHOUT_DATE, |now| now + TimeDelta::seconds(1))
+    }
+
+    /// The same of a date that another answer had: what was made after a copy in a cache is not ahead of the clock.
+    pub fn is_still_ahead(&self, date: DateTime<Utc>) -> bool {
+        date.checked_sub_signed(self.age).is_some_and(|date| self.is_ahead(date))
     }
 
     /// Whether a date lies so far beyond the clock that it is no difference between two clocks.
@@ -85,6 +98,13 @@ mod tests {
         ] {
             assert_eq!(age(now, date, end), expected, "{now} {date} {end}");
         }
+    }
+
+    #[test]
+    fn a_date_that_is_newer_than_a_copy_is_not_ahead_of_the_clock() {
+        let clock = ProviderClock::new(Some(at("10:00:00")), at("10:05:00")).aged(Duration::from_mins(5));
+        assert!(clock.is_ahead(at("10:04:59")) && !clock.is_still_ahead(at("10:04:59")));
+        assert!(clock.is_still_ahead(at("10:05:01")));
     }
 
     #[test]

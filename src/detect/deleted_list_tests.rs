@@ -65,7 +65,7 @@ impl Bench {
         let mut detector = Detector::new(plan, "uid", view, now);
         detector.begin_listing(window::asked_from(plan, *cursor), false);
         let records = list.iter().map(|json| Record { json, key: None });
-        let found = detector.page(records, known, Moment { date: Some(now), now }).unwrap();
+        let found = detector.page(records, known, Moment::new(Some(now), now)).unwrap();
         *cursor = detector.finish(Ending { undelivered: Undelivered::None, baseline_from: None }).cursor;
         found.changes
     }

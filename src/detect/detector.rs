@@ -165,7 +165,7 @@ impl<'p> Detector<'p> {
         self.doubtful.clear();
         self.seen.begin_listing();
         self.pass = self.pass.take().map(|_| Pass::default());
-        (self.date_fields, self.mark_field) = (DateFields::default(), MarkField::default());
+        self.begin_notes();
     }
 
     /// The provider's clock at the first answer of the poll.
@@ -191,7 +191,7 @@ impl<'p> Detector<'p> {
 
     /// The same in pieces, for a page that has many records: begins it.
     pub fn begin_page(&mut self, at: Moment) -> PageReading {
-        let clock = *self.clock.get_or_insert(ProviderClock::new(at.date, self.polled_at));
+        let clock = *self.clock.get_or_insert(ProviderClock::new(at.date, self.polled_at).aged(at.age));
         self.poll_clock.get_or_insert(clock);
         self.earlier.extend(self.rows.drain().map(|(_, row)| row.sight));
         PageReading { clock, now: at.now, found: PageChanges::default(), changes: Vec::new() }

@@ -149,7 +149,7 @@ mod tests {
         let view = View { mode: Mode::Usual, cursor: Some(at("10:00:00")), window: UNBOUNDED, rehash: false };
         let mut detector = Detector::new(plan, "uid", view, at("10:01:00"));
         detector.begin_listing(None, false);
-        let moment = Moment { date: Some(at("10:01:00")), now: at("10:01:00") };
+        let moment = Moment::new(Some(at("10:01:00")), at("10:01:00"));
         let found = detector.page([Record { json, key: None }].into_iter(), known, moment).unwrap();
         for change in &found.changes {
             known.remember_with(change.object, change.known, change.details.clone());

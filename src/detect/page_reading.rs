@@ -41,8 +41,17 @@ pub struct Ending {
 pub struct Moment {
     /// The `Date` of the listing's first answer.
     pub date: Option<DateTime<Utc>>,
+    /// How long a cache has had that answer.
+    pub age: Duration,
     /// Our clock now.
     pub now: DateTime<Utc>,
+}
+
+impl Moment {
+    /// The listing's first answer, with this `Date`, comes from the provider itself.
+    pub fn new(date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        Self { date, age: Duration::ZERO, now }
+    }
 }
 
 /// What one page brought.

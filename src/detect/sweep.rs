@@ -160,6 +160,8 @@ pub enum Unproven {
     Short,
     /// Two passes in a row showed the same, with rows on several pages.
     Overlaps,
+    /// The answer is a copy from a cache, made before some of the records that are known.
+    OldCopy,
 }
 
 /// What the last answer of a pass says of rows that it did not list.

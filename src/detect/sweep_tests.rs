@@ -471,7 +471,7 @@ impl Model {
     fn page(&mut self, detector: &mut Detector<'_>, rows: &[(u8, u32)]) {
         let json: Vec<_> = rows.iter().map(|(id, version)| format!("{{\"id\":{id},\"v\":{version}}}")).collect();
         let records = json.iter().map(|json| Record { json, key: None });
-        let found = detector.page(records, &mut self.known, Moment { date: None, now: at(self.clock) }).unwrap();
+        let found = detector.page(records, &mut self.known, Moment::new(None, at(self.clock))).unwrap();
         if found.returned {
             self.save();
         }

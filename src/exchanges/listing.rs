@@ -96,7 +96,7 @@ pub async fn read(
             break;
         };
         seen.pages += 1;
-        let at = Moment { date: reader.server_date(), now: ask.now };
+        let at = Moment::new(reader.server_date(), ask.now);
         let found = detector.page(page.records(), &mut known, at).map_err(|TooManyRecords| {
             let text = format!("resource {} has more records on one page than are read; lower pageSize", resource.name);
             Problem::human(Reason::ResponseTooLarge, text)

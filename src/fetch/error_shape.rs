@@ -8,7 +8,9 @@ use super::names::Words;
 use crate::plan::field_path::Segment;
 use crate::plan::json;
 
+mod instead;
 mod rowless;
+pub(super) use self::instead::said_instead;
 
 /// What an answer has of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,7 +256,7 @@ fn is_good_code(value: &str) -> bool {
     let text = value.trim_matches('"');
     match text.parse::<i64>() {
         Ok(code) => code == 0 || (200..300).contains(&code),
-        Err(_) => is_ok(text) || value == "null" || value == "true",
+        Err(_) => is_ok(text) || is_off(text) || value == "null" || value == "true",
     }
 }
 
@@ -267,20 +269,30 @@ fn means_something(value: &str) -> bool {
     match value.as_bytes().first() {
         None | Some(b'n' | b'f') => false,
         Some(b't') => true,
-        Some(b'"') => text_of(value).is_none_or(|text| !is_ok(&text) && !is_good_code(&text)),
+        Some(b'"') => text_of(value).is_none_or(|text| !is_ok(&text) && !is_off(&text) && !is_good_code(&text)),
         Some(b'[') => serde_json::from_str::<Vec<&serde_json::value::RawValue>>(value)
             .is_ok_and(|items| items.iter().any(|item| means_something(item.get()))),
         Some(b'{') => {
             let (mut something, mut good_code) = (false, false);
             json::for_each_member(value, |key, inner| {
-                let is_code = Words::of(key).has_any(&["code", "status", "errcode", "errno"]);
+                let words = Words::of(key);
+                let is_code = words.has_any(&["code", "status", "errcode", "errno"]);
                 good_code |= is_code && is_good_code(inner) && inner != "null" && inner != "\"\"";
-                something |= if is_code { !is_good_code(inner) } else { means_something(inner) };
+                something |= match text_of(inner) {
+                    _ if is_code => !is_good_code(inner),
+                    Some(text) if words.is_one_of(MESSAGE) => !is_ok(&text),
+                    _ => means_something(inner),
+                };
             });
             something && !good_code
         }
         Some(_) => !is_good_code(value),
     }
+}
+
+/// A text that answers a question with no. As a message it says that something is refused.
+fn is_off(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "false" | "no")
 }
 
 /// A text that says that all is well, or that there is nothing to list.
@@ -300,8 +312,6 @@ fn is_ok(text: &str) -> bool {
             | "good"
             | "none"
             | "null"
-            | "false"
-            | "no"
             | "n/a"
             | "-"
             | "noerror"
@@ -347,6 +357,8 @@ mod tests {
         r#"{"ok":0}"#,
         r#"{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED"}}"#,
         r#"{"error":"invalid_token","error_description":"m"}"#,
+        r#"{"error":{"message":"no"}}"#,
+        r#"{"message":"No!"}"#,
         r#"{"odata.error":{"code":"","message":{"lang":"en","value":"m"}}}"#,
         r#"{"error":true,"reason":"m"}"#,
         r#"{"hasErrors":true}"#,
@@ -381,6 +393,7 @@ mod tests {
         r#"{"data":[],"errors":[]}"#,
         r#"{"data":[],"error":null}"#,
         r#"{"data":[],"error":false}"#,
+        r#"{"data":[],"error":"no","errors":{"any":"false"}}"#,
         r#"{"data":[],"error":""}"#,
         r#"{"data":[],"error":0,"errors":{}}"#,
         r#"{"errcode":0,"errmsg":"ok","list":[]}"#,

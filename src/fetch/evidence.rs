@@ -6,14 +6,14 @@
 
 use http::HeaderMap;
 
-use self::meaning::{Counted, Part, counted, flag, lead, number, part, says_previous};
+use self::meaning::{Counted, Part, Repeated, counted, flag, lead, number, part, repeated_size, says_previous};
 use super::members::{self, Member, Members};
 use super::names::Words;
 use crate::plan::field_path::Segment;
 
 mod lexicon;
 mod meaning;
-pub(super) use self::meaning::asks_for_size;
+pub(super) use self::meaning::{asks_for_size, may_ask_for_size};
 
 /// A member that leads on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +120,8 @@ pub(super) struct Evidence {
     total: Vec<Count>,
     /// `count`: of the list, of the page, or as asked for.
     count: Vec<Count>,
+    /// What may be the size of a page as it was asked for.
+    repeated: Vec<(Count, Repeated)>,
     remaining: Option<u64>,
     /// A flag says that there are pages before this one.
     has_previous: bool,
@@ -191,7 +193,7 @@ impl Evidence {
             Some(Counted::Total) => self.total.push(count),
             Some(Counted::Rows) => self.count.push(count),
             Some(Counted::Remaining) => self.remaining = self.remaining.or(Some(number)),
-            None => {}
+            None => self.repeated.extend(repeated_size(words).map(|repeated| (count, repeated))),
         }
     }
 
@@ -231,6 +233,16 @@ impl Evidence {
     fn count_as_size(&self) -> Option<u64> {
         let count = self.count.first().filter(|_| self.total.is_empty())?;
         self.start.iter().any(|start| start.object == count.object).then_some(count.number)
+    }
+
+    /// Whether a number next to the place of this page says that it has as many rows as were asked for. One that may as well count the rows
+    /// of the page, whatever they are, has to be round.
+    pub(super) fn repeats_size(&self, rows: u64) -> bool {
+        let is_round = rows > 0 && (rows.is_multiple_of(10) || rows.is_multiple_of(25) || (rows > 7 && rows.is_power_of_two()));
+        let has_place = |object| self.start.iter().chain(&self.page).any(|place| place.object == object);
+        self.repeated.iter().any(|(count, repeated)| {
+            count.number == rows && has_place(count.object) && (*repeated == Repeated::Asked || is_round)
+        })
     }
 
     /// Rows before this page, as the provider says.

@@ -1,7 +1,7 @@
 //! One listing, page by page: sends requests, interprets responses, splits pages, continues.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use http::Method;
@@ -9,7 +9,9 @@ use http::Method;
 use super::answer::{self, Verdict};
 use super::asker::Asker;
 use super::contact::Contact;
+use super::copy::{self, Made};
 use super::delta::ListingToken;
+use super::lost_list::LostList;
 use super::page::Page;
 use super::pagination::{Answer, Ids, Pager, Position, Promise};
 use super::place;
@@ -20,6 +22,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::OverShare;
+use crate::detect::detector::Moment;
 use crate::egress::byte_budget::Share;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
@@ -71,13 +74,19 @@ pub struct PageReader<'a> {
     cap: ResultCap,
     /// An answer was a part of what there is, or may have been.
     is_partial: bool,
-    /// Where the records are was found out, and an answer has another list of objects.
+    /// An answer has another list of objects next to the records.
     has_other_lists: bool,
+    /// The list is no longer where the manifest says, as far as the answers show it.
+    lost_list: Option<Box<LostList>>,
     /// A response had a list, even an empty one, or the manifest says that it means none.
     has_list: bool,
     bytes: u64,
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
+    /// How long a cache has had the first answer.
+    age: Duration,
+    /// When the first answer was made.
+    made: Option<Made>,
     retry_after: Option<Duration>,
     contact: Contact,
 }
@@ -114,10 +123,13 @@ impl<'a> PageReader<'a> {
             cap: ResultCap::of(resource),
             is_partial: false,
             has_other_lists: false,
+            lost_list: None,
             has_list: false,
             bytes: 0,
             fresh: None,
             server_date: None,
+            age: Duration::ZERO,
+            made: None,
             retry_after: None,
             contact: Contact::None,
         }
@@ -201,6 +213,8 @@ impl<'a> PageReader<'a> {
         let Response { status, headers, body, url } = response;
         if is_first {
             self.server_date = answer::server_date(&headers);
+            self.age = copy::age(&headers);
+            self.made = Made::of(&headers, Utc::now(), Instant::now());
         }
         self.bytes += body.len() as u64;
         let has_body = verdict != Verdict::NoBody && !matches!(body.trim_ascii(), b"" | b"null");
@@ -217,7 +231,7 @@ impl<'a> PageReader<'a> {
             },
             Verdict::Empty | Verdict::NoBody => Page::empty(),
             Verdict::Body => {
-                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers)).await;
+                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers, &url)).await;
                 split?.with_share(share)
             }
         };
@@ -257,8 +271,8 @@ impl<'a> PageReader<'a> {
             ));
         }
         self.has_list |= page.has_list() || verdict == Verdict::Empty;
-        let is_found_out = self.resource.extract.records_path.is_none();
-        self.has_other_lists |= is_found_out && place::has_lists_beside(page.envelope(), page.path());
+        self.lost_list = self.lost_list.take().or_else(|| page.lost.clone()).filter(|_| !self.has_list);
+        self.has_other_lists |= page.has_list() && place::has_lists_beside(page.envelope(), page.path());
         // PHP writes an empty object as `[]`: a response that is nothing else does not show where records will be.
         let is_proof = !page.is_empty() || !page.path().is_empty() || self.resource.extract.records_path.is_some();
         if page.has_list() && is_proof && self.records_path.is_none() {
@@ -279,6 +293,11 @@ impl<'a> PageReader<'a> {
             self.finish();
         }
         Ok(Step::Page(page))
+    }
+
+    /// When the first answer was made, and the page that was read last came.
+    pub fn moment(&self) -> Moment {
+        Moment { date: self.server_date, age: self.age, now: Utc::now() }
     }
 
     /// Whether the next page is to be asked for later, because this instance used more than a fair amount of CPU time.

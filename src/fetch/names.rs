@@ -190,6 +190,11 @@ impl Words {
         words.iter().any(|word| self.has(word))
     }
 
+    /// Whether the other name has all of these words.
+    pub(super) fn is_in(&self, other: &Self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|word| other.has(word))
+    }
+
     /// Whether there is no word outside of these sets.
     pub(super) fn within(&self, sets: &[&[&str]]) -> bool {
         !self.0.is_empty() && self.0.iter().all(|own| sets.iter().any(|set| set.contains(&own.as_str())))

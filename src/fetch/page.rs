@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::lost_list::LostList;
 use crate::detect::record::Record;
 use crate::egress::byte_budget::Share;
 use crate::plan::field_path::Segment;
@@ -40,6 +41,8 @@ pub struct Page {
     pub(super) path: Vec<Segment>,
     /// There was a list, though it may have been empty.
     pub(super) listed: bool,
+    /// The list may be elsewhere.
+    pub(super) lost: Option<Box<LostList>>,
     /// The memory that the body takes.
     pub(super) share: Option<Arc<Share>>,
 }
@@ -55,6 +58,7 @@ impl Page {
             digest: 0,
             path: Vec::new(),
             listed: false,
+            lost: None,
             share: None,
         }
     }

@@ -19,10 +19,13 @@ use crate::plan::{PaginationPlan, RequestPlan, ValueAt};
 mod claim;
 mod count;
 mod follow;
+mod full_page;
 mod last_id;
 mod manifest;
 mod problems;
 
+pub use self::full_page::FULL_PAGE;
+use self::full_page::FullPage;
 pub use self::manifest::manifest_text;
 
 /// Pages that one listing may have.
@@ -102,6 +105,7 @@ pub struct Pager {
     /// Rows a page that are asked for.
     page_size: Option<u32>,
     requested: Option<u64>,
+    full_page: FullPage,
     extent: Extent,
     first_number: u64,
     /// Offset or page number of the page that was asked for last.
@@ -180,6 +184,7 @@ impl Pager {
             origin: request.origin.clone(),
             page_size,
             requested: requested.filter(|size| *size > 0),
+            full_page: FullPage::of(request),
             extent: if request.uses_since() { Extent::Part } else { Extent::Whole },
             first_number: number,
             number,
@@ -360,7 +365,10 @@ impl Pager {
         let (plan, likely) = match detection::detect(&self.method, answer.headers, answer.envelope, said, reach) {
             Detection::Found(plan) => (plan, false),
             Detection::Likely(plan) => (plan, true),
-            Detection::Nothing => return Ok(PaginationPlan::None),
+            Detection::Nothing => {
+                self.note_full_page(heard);
+                return Ok(PaginationPlan::None);
+            }
             Detection::Unclear(name) => {
                 let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
                 return Err(Problem::human(

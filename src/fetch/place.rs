@@ -32,6 +32,8 @@ pub struct Place<'a> {
     pub held_list: bool,
     /// How records are read, where an object in the place of the list may be the only one of them.
     pub only: Option<&'a ExtractPlan>,
+    /// The last segment of the path that was requested: a list of that name is one of records, whatever lists of that name are elsewhere.
+    pub requested: Option<&'a str>,
 }
 
 /// Whether an object in the place of a list is the only record of it, as converters of XML write a list of one. It has an id, and a date
@@ -109,6 +111,11 @@ fn value_at<'a>(text: &'a str, path: &[Segment]) -> Option<&'a str> {
     })
 }
 
+/// Whether the member at the end of a path, or one on the way, is not there.
+pub(super) fn is_left_out(text: &str, path: &[Segment]) -> bool {
+    what_is_at(text.trim(), path) == Found::LeftOut
+}
+
 fn what_is_at(text: &str, path: &[Segment]) -> Found {
     let mut value = text;
     for step in path {
@@ -182,8 +189,8 @@ impl Others {
     }
 }
 
-/// Whether there is another list of objects next to the one at `path`, which was found out: had the two come together at first, it would
-/// not have been chosen.
+/// Whether there is another list of objects next to the one at `path`. Had the two come together at first, it would not have been found out
+/// where the records are.
 pub(super) fn has_lists_beside(envelope: &str, path: &[Segment]) -> bool {
     let [Segment::Key(own)] = path else { return false };
     let mut has_others = false;
@@ -194,14 +201,39 @@ pub(super) fn has_lists_beside(envelope: &str, path: &[Segment]) -> bool {
     has_others
 }
 
-/// Whether a list of that name, as it was sent, is one of errors: never the list of records, unless the manifest says so.
-pub(super) fn is_list_of_errors(sent: &[u8]) -> bool {
+/// Whether a list of that name, as it was sent, is never the list of records, unless the manifest says so: one of errors, or one that many APIs
+/// send next to the records and that is not what was requested.
+pub(super) fn is_never_records(sent: &[u8], requested: Option<&str>) -> bool {
+    let Some(name) = std::str::from_utf8(sent).ok().and_then(json::name_text) else { return false };
+    let words = Words::of(&name);
+    let is_requested = requested.is_some_and(|requested| words.is_in(&Words::of(requested)));
+    words.has_any(&["error", "errors", "fault", "faults", "exception", "exceptions"]) || (is_aside(&name) && !is_requested)
+}
+
+/// Whether a member of that name, as it was sent, is where records are wherever they are not named for what they are.
+pub(super) fn is_generic(sent: &[u8]) -> bool {
     let name = std::str::from_utf8(sent).ok().and_then(json::name_text);
-    name.is_some_and(|name| Words::of(&name).has_any(&["error", "errors", "fault", "faults", "exception", "exceptions"]))
+    name.is_some_and(|name| {
+        Words::of(&name).is_one_of(&[
+            &["data"],
+            &["records"],
+            &["items"],
+            &["results"],
+            &["rows"],
+            &["entries"],
+            &["values"],
+            &["elements"],
+            &["objects"],
+            &["documents"],
+            &["hits"],
+            &["list"],
+            &["collection"],
+        ])
+    })
 }
 
 /// Lists that many APIs send next to the records and that are not records.
-fn is_aside(name: &str) -> bool {
+pub(super) fn is_aside(name: &str) -> bool {
     Words::of(name).has_any(&[
         "error",
         "errors",

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::error_shape::{self, Rows};
 use super::looks::Looks;
+use super::lost_list::LostList;
 use super::page::{MAX_RECORD, MAX_RECORDS, Page, Span};
 use super::partial_shape;
 use super::place::{self, Absence, Place};
@@ -24,7 +25,7 @@ pub const MAX_BODY: usize = crate::egress::ledger::LARGEST;
 /// # Errors
 /// As [`split_at`].
 pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<Page, SplitError> {
-    split_at(body, &Place { path, is_given: true, held_list: false, only: None }, form)
+    split_at(body, &Place { path, is_given: true, held_list: false, only: None, requested: None }, form)
 }
 
 /// Finds the records in `body`. The place leads to them; an empty path means the body itself, and no path takes the body if it
@@ -50,7 +51,7 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
             let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
             let envelope = [&body[..list.start], brackets, &body[list.end..]].concat();
             let digest = xxh3_128(body[list].as_bytes());
-            let page = Page { body, spans, decoded, envelope, digest, path, listed: true, share: None };
+            let page = Page { body, spans, decoded, envelope, digest, path, listed: true, lost: None, share: None };
             if says_error(&page, place, form) {
                 return Err(SplitError::ErrorAnswer);
             }
@@ -66,7 +67,7 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
                 return Err(SplitError::ErrorAnswer);
             }
             match place::absence(&body, place, form) {
-                Absence::Empty => whole(Page::without_list(body, place.path.unwrap_or_default().to_vec())),
+                Absence::Empty => without_list(body, place),
                 Absence::Moved => Err(SplitError::Moved { arrays: place::array_names(&body) }),
                 Absence::Wrong => Err(error),
             }
@@ -74,6 +75,16 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
         Err(SplitError::Malformed(error, _)) => Err(SplitError::Malformed(error, Looks::of(&body, error.at))),
         Err(error) => Err(error),
     }
+}
+
+/// The page of an answer that leaves its list out, unless it says something else in its place.
+fn without_list(body: String, place: &Place<'_>) -> Result<Page, SplitError> {
+    let path = place.path.unwrap_or_default();
+    if let Some(member) = error_shape::said_instead(&body, path) {
+        return Err(SplitError::SaysElse { member });
+    }
+    let lost = if place.is_given && place.held_list { LostList::find(&body, path) } else { None };
+    whole(Page { lost, ..Page::without_list(body, path.to_vec()) })
 }
 
 /// The page, unless the answer says that rows of it are missing.
@@ -120,7 +131,7 @@ fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitErro
             split.collect()?;
             Vec::new()
         }
-        (None, RecordsAs::List) => match split.detect()? {
+        (None, RecordsAs::List) => match split.detect(place.requested)? {
             Detected::Root => Vec::new(),
             Detected::Member(name) => vec![Segment::Key(name)],
             Detected::Undecided => {
@@ -289,13 +300,15 @@ impl Split<'_> {
     }
 
     /// Reads the whole text and takes it, or its only array member, as the list.
-    fn detect(&mut self) -> Result<Detected, SplitError> {
+    fn detect(&mut self, requested: Option<&str>) -> Result<Detected, SplitError> {
         if self.scan.peek()? != b'{' {
             self.collect()?;
             return Ok(Detected::Root);
         }
         let mut chosen: Option<&[u8]> = None;
         let mut undecided = false;
+        // Null is where records are usually: a list of another name next to it may be anything.
+        let mut nothing = false;
         let mut more = self.scan.enter(b'}')?;
         while more {
             let name = self.scan.name()?;
@@ -304,7 +317,10 @@ impl Split<'_> {
                 self.forget();
                 self.found = None;
             }
-            if self.scan.peek()? == b'[' && place::is_list_of_errors(name) {
+            if self.scan.peek()? == b'n' && place::is_generic(name) {
+                nothing = true;
+                self.scan.skip()?;
+            } else if self.scan.peek()? == b'[' && place::is_never_records(name, requested) {
                 self.scan.skip()?;
             } else if self.scan.peek()? == b'[' && chosen.is_none() {
                 let start = self.scan.at();
@@ -321,6 +337,7 @@ impl Split<'_> {
             }
             more = self.scan.more(b'}')?;
         }
+        undecided |= nothing && chosen.is_some_and(|name| !place::is_generic(name));
         let name = chosen.filter(|_| !undecided).and_then(|name| json::name_text(std::str::from_utf8(name).ok()?));
         Ok(name.map_or(Detected::Undecided, |name| Detected::Member(name.into_owned())))
     }

@@ -51,6 +51,14 @@ pub fn unreadable(error: &SplitError, headers: &HeaderMap, form: RecordsAs) -> P
             listed(arrays)
         )),
         SplitError::ErrorAnswer => error_in_response(),
+        SplitError::SaysElse { member } => Problem::transient(
+            Reason::ErrorInResponse,
+            format!(
+                "resources[].url: the provider's answer has no list and says something else in its place ({member}), so it is not taken for an \
+                 empty list; retrying. If this persists, check url, query, body and auth against its documentation, or, if its empty lists \
+                 look like this, add a rule with means: Empty to errorRules"
+            ),
+        ),
         SplitError::Partial { member } => Problem::transient(
             Reason::ErrorInResponse,
             format!(

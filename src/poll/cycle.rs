@@ -160,6 +160,8 @@ struct Poll<'a> {
     records_path: Option<String>,
     /// A response had a list, even an empty one.
     has_list: bool,
+    /// The listing under way is a copy of the first of these times, kept in a cache until the other.
+    copy: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Whether it looks for what the list no longer shows.
     sweep: Sweeping,
     /// Objects of which an event of a feed was not taken: later ones wait for it.
@@ -219,6 +221,7 @@ impl<'a> Poll<'a> {
             due,
             records_path,
             has_list: false,
+            copy: None,
             sweep: Sweeping::default(),
             held: HashSet::new(),
             trail: Trail::default(),
@@ -312,17 +315,16 @@ impl<'a> Poll<'a> {
                 Err(problem) if is_too_much(&problem) && self.machine.ask_for_less(Utc::now()) => return Ok(None),
                 step => step?,
             };
-            let mut page_len = 0;
             let input = match step {
                 Step::NotModified => Input::NotModified,
                 Step::TokenExpired => Input::TokenExpired,
                 Step::End if pages.listing.is_cut_off() => self.cut_off()?,
                 Step::End => Input::End,
                 Step::Page(page) => {
-                    (facts.pages, page_len) = (facts.pages + 1, page.len());
-                    self.has_list |= pages.listing.has_list();
+                    let rows = page.len();
+                    self.note_page(&pages.listing, facts)?;
                     // 2. Detect.
-                    let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
+                    let found = self.detect(&page, pages.listing.moment(), outbox).await?;
                     let _held = page.into_memory().filter(|_| self.holds_pages());
                     // 3. Deliver.
                     let PageChanges { changes, remembered, returned, least, greatest, has_news, ids } = found;
@@ -345,12 +347,13 @@ impl<'a> Poll<'a> {
                         least,
                         greatest,
                         ids,
+                        rows,
                     })
                 }
             };
             // 4. What next?
             let next = self.machine.next(input);
-            self.check_keyset(next, page_len)?;
+            self.check_keyset(next)?;
             // 5. Keep the cursor that was reached on the way.
             self.keep_cursor(outbox);
             match next {
@@ -371,16 +374,11 @@ impl<'a> Poll<'a> {
     }
 
     /// The changes of a page. Of one with many records some are read at a time, so that neither a worker nor the state is taken for long.
-    async fn detect(
-        &mut self,
-        page: &Page,
-        date: Option<DateTime<Utc>>,
-        outbox: &mut Outbox<'_, LiveState>,
-    ) -> Result<PageChanges, Problem> {
+    async fn detect(&mut self, page: &Page, at: Moment, outbox: &mut Outbox<'_, LiveState>) -> Result<PageChanges, Problem> {
         let reversed = self.machine.strategy() == Strategy::OldestFirst;
         let Self { core, instance, resource, detector, .. } = self;
         let cpu = &core.asker.cpu;
-        let mut reading = detector.begin_page(Moment { date, now: Utc::now() });
+        let mut reading = detector.begin_page(at);
         for piece in page.pieces(PIECE, reversed) {
             let read = cpu.work(&instance.plan.instance, page.body_len(), || {
                 let mut state = instance.state();

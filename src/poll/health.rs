@@ -17,6 +17,7 @@ use crate::detect::unidentified::Unidentified;
 use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
+use crate::fetch::lost_list::LostList;
 
 /// This number of failed polls in a row makes `Ready` false.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
@@ -42,6 +43,8 @@ pub struct Health {
     pub(super) at_callback: Option<Box<Problem>>,
     /// What a person should know, in a fixed order.
     pub(super) notes: Vec<Note>,
+    /// The list was no longer where the manifest says when the list was last read.
+    pub(super) lost_list: Option<Box<LostList>>,
     /// Rows without an id when rows were last seen.
     pub(super) nameless: Option<Box<Nameless>>,
     /// Dates that could not be read when rows were last seen.
@@ -83,6 +86,9 @@ impl Health {
                 (self.at_provider, self.at_callback) = (None, None);
                 (self.failures, self.failing_since) = (0, None);
                 self.notes = Note::all_in(&report.facts, &self.notes);
+                if report.facts.pages > 0 {
+                    self.lost_list.clone_from(&report.facts.lost_list);
+                }
                 if report.facts.seen.any() {
                     self.nameless = Nameless::of(&report.facts).map(Box::new);
                     self.unreadable_date = report.facts.unreadable_date.clone().map(Box::new);
@@ -196,6 +202,7 @@ impl fmt::Display for Nameless {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note {
     OtherLists,
+    FullPage,
     RepeatedIds,
     LostDates,
     FarAhead,
@@ -228,6 +235,7 @@ impl Note {
         let are_days = facts.dates_are_days.unwrap_or_else(|| before.contains(&Self::DayDates));
         let met = [
             (facts.has(Sign::OtherLists), Self::OtherLists),
+            of_rows(facts.has(Sign::FullPage), Self::FullPage),
             of_rows(facts.seen.repeated_ids > 0, Self::RepeatedIds),
             of_rows(facts.seen.lost_dates > 0 && facts.seen.bad_dates == 0, Self::LostDates),
             of_rows(facts.seen.far_ahead > 0, Self::FarAhead),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailTries;
+use super::strategy::PageLengths;
 use crate::detect::turnover::Shown;
 use crate::detect::volatile::VolatileWatch;
+use crate::fetch::copy::Made;
 use crate::fetch::validators::Validators;
 
 /// What one poll of a resource leaves to the next in this process.
@@ -71,8 +73,14 @@ pub struct Trail {
     pub shown: Option<Shown>,
     /// First polls whose responses had no list at all.
     pub hollow: u8,
+    /// Answers had another list of objects next to the records, at some time.
+    pub has_other_lists: bool,
     /// Records came into the list with old dates, at some time.
     pub has_newcomers: bool,
+    /// When the answer was made that was read last.
+    pub made: Option<Made>,
+    /// How long the pages of a list may be that is asked for by date.
+    pub page_lengths: PageLengths,
     /// When a token for the next poll was last kept for good.
     pub token_kept_at: Option<DateTime<Utc>>,
 }

@@ -18,6 +18,7 @@ use crate::detect::unidentified::Unidentified;
 use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
+use crate::fetch::lost_list::LostList;
 use crate::observe::journal::{Poll, PollEnd};
 
 /// What a job is to do.
@@ -158,6 +159,8 @@ impl SweepOutcome {
 pub enum Sign {
     /// Responses have another list of objects than the one that was found out to have the records.
     OtherLists,
+    /// The only page of the list is as long as a page may be.
+    FullPage,
     /// Every record of the whole list is marked as deleted.
     AllMarked,
     /// Pages of the list overlap although nothing changes, so that it may hide records.
@@ -181,6 +184,8 @@ pub struct Facts {
     pub contact: Contact,
     /// What detection saw.
     pub seen: Seen,
+    /// The list is no longer where the manifest says, as far as the answers show it.
+    pub lost_list: Option<Box<LostList>>,
     /// Rows without an id.
     pub unidentified: Option<Unidentified>,
     /// Records of the resource are known, so it is known where they have their ids.
@@ -252,6 +257,7 @@ impl Facts {
             (own, other) => own.or(other),
         };
         self.knows_records |= other.knows_records;
+        self.lost_list = self.lost_list.take().or(other.lost_list);
         self.unreadable_date = match (self.unreadable_date.take(), other.unreadable_date) {
             (Some(own), Some(other)) => Some(own.and(&other)),
             (own, other) => own.or(other),

@@ -10,9 +10,11 @@ use crate::detect::classify::Mode;
 use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
 use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
+use keyset::Keyset;
 use overlaps::Overlaps;
 use parts::Parts;
 
+pub use keyset::{PageLengths, Unreachable};
 pub use reach::Gap;
 
 /// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
@@ -95,6 +97,8 @@ pub struct PageFacts {
     pub greatest: Option<DateTime<Utc>>,
     /// Hash of the ids on the page, in their order.
     pub ids: u64,
+    /// Its rows, whatever they are.
+    pub rows: usize,
 }
 
 /// What to do next.
@@ -144,6 +148,7 @@ pub struct PollMachine<'p> {
     pages: u32,
     listing: Listing,
     overlaps: Overlaps,
+    keyset: Keyset,
     parts: Parts,
     /// The provider shows nothing before it.
     oldest: Option<DateTime<Utc>>,
@@ -198,6 +203,7 @@ impl<'p> PollMachine<'p> {
             pages: 0,
             listing: Listing::default(),
             overlaps: Overlaps::default(),
+            keyset: Keyset::default(),
             parts: Parts::default(),
             oldest: None,
             began: None,
@@ -229,8 +235,7 @@ impl<'p> PollMachine<'p> {
 
     /// Rows of the list were out of the declared order: nothing is concluded from it. (Keyset pages cannot do without.)
     pub fn distrust_order(&mut self) {
-        let is_keyset = matches!(self.plan.pagination, PaginationPlan::Keyset { .. });
-        if matches!(self.strategy, Strategy::NewestFirst | Strategy::AdvancePerPage) && !is_keyset {
+        if matches!(self.strategy, Strategy::NewestFirst | Strategy::AdvancePerPage) && !self.is_keyset() {
             self.strategy = Strategy::UntilQuiet;
         }
     }
@@ -375,6 +380,7 @@ impl<'p> PollMachine<'p> {
 mod advance;
 #[cfg(test)]
 mod delta_tests;
+mod keyset;
 mod overlaps;
 mod parts;
 #[cfg(test)]

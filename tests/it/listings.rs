@@ -228,6 +228,36 @@ fn a_list_without_pages_is_read_by_its_dates() {
     assert!(row.tells("PaginationUnclear"), "{row:?}");
 }
 
+/// The provider gives five records a page, whatever is asked for.
+#[test]
+fn pages_by_date_that_the_provider_shortens_are_read_to_the_end_or_reported() {
+    let now = chrono::Utc::now().timestamp();
+    let look = |ties: i64| {
+        let provider = Server::start(move |ask| {
+            let from: i64 = ask.query().into_iter().find(|(name, _)| name == "from").unwrap().1.parse().unwrap();
+            let rows = (1..=23).map(|id| (id, now - 9_000 + id / ties * 60)).filter(|(_, at)| *at >= from).take(5);
+            let rows: Vec<_> = rows.map(|(id, at)| format!(r#"{{"id":{id},"at":{at}}}"#)).collect();
+            Answer::json(format!("[{}]", rows.join(",")))
+        });
+        let receiver = Receiver::start();
+        let resource = "url: /rows\nquery: {from: \"${epoch:s}\"}\norder: Ascending\npageSize: 100\npagination: {keyset: {}}\n\
+                        datesConfiguration: {updatedDateField: at, updatedDateFormat: seconds}";
+        let instance = Instance::new("it", &provider.url(), &receiver.url("it")).earliest().resource(resource);
+        let row = Polls::new(&[instance.yaml()]).poll();
+        (receiver.count(), row)
+    };
+    for ties in [1, 4] {
+        let (count, row) = look(ties);
+        assert_eq!((count, row.ready.as_str()), (23, "True"), "{ties}: {row:?}");
+    }
+    // Five of one date fill a page, as more do.
+    for ties in [5, 6] {
+        let (_, row) = look(ties);
+        let said = row.told("PaginationUnclear").unwrap_or_else(|| panic!("{ties}: {row:?}"));
+        assert!(said.contains("fewer records a page than pageSize"), "{said}");
+    }
+}
+
 #[test]
 fn what_was_there_before_stays_silent_within_the_lookback() {
     let provider = Provider::start();

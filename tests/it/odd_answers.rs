@@ -246,6 +246,114 @@ fn a_refusal_in_words_next_to_an_empty_list_fails_the_poll() {
 }
 
 #[test]
+fn a_list_about_the_list_is_not_taken_for_the_records_in_silence() {
+    let lane = Lane::new();
+    let user = r#"{"id":"u1"}"#;
+    // the first answers have no record
+    for (first, later, path) in [
+        (format!(r#"{{"items":[],"warnings":[{user}]}}"#), "items", Some("items")),
+        (format!(r#"{{"included":[{user}],"data":[]}}"#), "data", Some("data")),
+        (format!(r#"{{"records":null,"users":[{user}]}}"#), "records", None),
+        (format!(r#"{{"warnings":[{user}]}}"#), "items", None),
+    ] {
+        let (provider, receiver) = (Provider::start(), Receiver::start());
+        let polls = polls(&lane, &provider, &receiver, "");
+        provider.say(&*first);
+        let row = polls.poll();
+        assert_eq!(row.tells("RecordsNotFound"), path.is_none(), "{first}: {row:?}");
+        provider.say(format!(r#"{{"{later}":[{}]}}"#, record(1)));
+        assert!(!polls.poll().failed(), "{first}");
+        assert_eq!(objects(&receiver).join(" "), if path.is_some() { "1" } else { "" }, "{first}: else it is the baseline");
+    }
+    // nothing shows it before there are records
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let polls = polls(&lane, &provider, &receiver, "");
+    provider.say(format!(r#"{{"users":[{user}]}}"#));
+    assert!(!polls.poll().failed());
+    provider.say(format!(r#"{{"users":[{user}],"records":[{}]}}"#, record(1)));
+    assert!(polls.poll().tells("OtherLists"));
+}
+
+#[test]
+fn a_list_that_is_renamed_is_reported_with_its_new_name() {
+    let lane = Lane::new();
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let polls = polls(&lane, &provider, &receiver, &format!("recordsPath: data\n{UPDATED}"));
+    provider.list(&[&record(1)]);
+    polls.poll();
+    for (body, name) in [(r#"{"items":[{"id":2}],"datas":[{"id":3}]}"#, "datas"), (r#"{"items":[{"id":2}]}"#, "items")] {
+        provider.say(body);
+        let row = polls.poll();
+        assert!(!row.failed(), "{row:?}");
+        assert!(said(&row, "RecordsNotFound").ends_with(&format!("perhaps to {name}")), "{row:?}");
+    }
+    for body in [r#"{"data":null,"items":[{"id":2}]}"#, "{}"] {
+        provider.say(body);
+        assert!(!polls.poll().tells("RecordsNotFound"), "{body}: it is empty");
+    }
+}
+
+/// What providers answer with status 200 while there is no list, as far as no rule for errors knows it.
+const INSTEAD: [&str; 5] = [
+    r#"{"Note":"Thank you for using our API! Our standard rate limit is 25 requests per day."}"#,
+    r#"{"login":true}"#,
+    r#"{"status":"processing","retry_after":3}"#,
+    r#"{"result":false}"#,
+    r#"{"data":null,"ret":-100}"#,
+];
+
+#[test]
+fn what_is_said_in_the_place_of_a_list_is_neither_a_baseline_nor_an_empty_list() {
+    let lane = Lane::new();
+    for body in INSTEAD {
+        for members in ["recordsPath: data", &format!("recordsPath: data\n{UPDATED}")] {
+            let (provider, receiver) = (Provider::start(), Receiver::start());
+            let polls = polls(&lane, &provider, &receiver, members);
+            for rows in [&[record(1), record(2)][..], &[record(1), record(2), record(3)]] {
+                provider.say(body);
+                let row = polls.poll();
+                assert!(said(&row, "ErrorInResponse").contains("something else in its place"), "{body}: {row:?}");
+                provider.list(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+                assert!(!polls.poll().failed(), "{body}");
+            }
+            assert_eq!(objects(&receiver), ["3"], "{body}: what was there before the first list is not new");
+        }
+    }
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let rule = "recordsPath: data\nerrorRules: [{bodyPath: Note, match: nothing to list, means: Empty}]";
+    let polls = polls(&lane, &provider, &receiver, rule);
+    provider.say(r#"{"Note":"There is really nothing to list today"}"#);
+    assert!(!polls.poll().failed(), "a rule says what it is");
+}
+
+#[test]
+fn a_first_answer_without_parents_makes_their_records_no_new_ones() {
+    let lane = Lane::new();
+    for (body, reason) in [(INSTEAD[0], "ErrorInResponse"), ("{}", "RecordsNotFound"), ("null", "RecordsNotFound")] {
+        let (said_first, receiver) = (Arc::new(Mutex::new(body.to_owned())), Receiver::start());
+        let parents = Arc::clone(&said_first);
+        let server = Server::start(move |ask: &Ask| match ask.path() {
+            "/parents" => Answer::json(parents.lock().unwrap().clone()),
+            _ => Answer::json(format!(r#"{{"data":[{}]}}"#, record(1))),
+        });
+        let children = "url: \"/children/${each}\"\nrecordsPath: data\nforEach: {resource: parents}";
+        let yaml = Instance::new("it", &server.url(), &receiver.url("it")).resource(children).yaml();
+        let parents = "\n  - {name: parents, url: /parents, recordsPath: data}\n  callback:";
+        let polls = Polls::new_in(Arc::clone(&lane), &[yaml.replace("\n  callback:", parents)]);
+        let row = polls.poll();
+        let condition =
+            row.resources[0].conditions.iter().find(|one| one.kind == "Polled").unwrap_or_else(|| panic!("{row:?}"));
+        assert_eq!(condition.reason, reason, "{body}: {row:?}");
+        assert!(condition.message.starts_with("forEach.resource: the list of parents could not be read: "), "{condition:?}");
+        *said_first.lock().unwrap() = r#"{"data":[{"id":"a"},{"id":"b"}]}"#.to_owned();
+        for _ in 0..2 {
+            assert!(!polls.poll().failed(), "{body}");
+        }
+        assert_eq!(receiver.count(), 0, "{body}");
+    }
+}
+
+#[test]
 fn credentials_of_the_query_go_with_redirects_and_replace_those_of_next_links() {
     let receiver = Receiver::start();
     let server = Server::start(|ask: &Ask| {

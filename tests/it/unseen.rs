@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::deletes::{deleted, told};
+use crate::rig::PATIENCE;
 use crate::rig::http::{Answer, Ask, Server};
 use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
@@ -423,4 +424,110 @@ fn a_trial_looks_for_a_page_before_the_first() {
         let tried = String::from_utf8_lossy(&tried.stdout).into_owned();
         assert_eq!(tried.contains("set pagination.page.first to 0"), warns, "{first} {zero}: {tried}");
     }
+}
+
+#[test]
+fn a_full_first_page_of_which_nothing_leads_on_is_said() {
+    let stage = Stage::new();
+    let (server, receiver) = (stage.start(), Receiver::start());
+    let shows = |count: u32, members: &str| {
+        stage.shows(format!(r#"{{"data":[{}]{members}}}"#, rows(1..=count, ago(9)).join(",")));
+    };
+    let look = |resource: &str| {
+        let instance = instance(&server, &receiver, &format!("recordsPath: data\n{resource}"));
+        let row = Polls::new(std::slice::from_ref(&instance)).poll();
+        assert!(!row.failed(), "{resource}: {row:?}");
+        let site = Site::new(&[instance]);
+        let tried = binary().arg("try").arg(site.manifests()).output().unwrap();
+        let is_said = row.tells("PaginationUnclear");
+        assert_eq!(String::from_utf8_lossy(&tried.stdout).contains("warning:      pagination: "), is_said, "{resource}");
+        is_said
+    };
+    let since = "query: {limit: '40', since: \"${since}\"}";
+    shows(40, "");
+    for query in ["limit", "per_page", "page[size]", "$top", "maxResults", "n", "first"] {
+        assert!(look(&format!("query: {{'{query}': '40'}}")), "{query}");
+    }
+    assert!(look(&format!("{since}\n{DATES}")));
+    for resource in [
+        "query: {page: '40'}",
+        "query: {version: '40'}",
+        "query: {limit: '50'}",
+        "query: {limit: '30'}",
+        "query: {limit: '40'}\npagination: {none: {}}",
+        &format!("{since}\norder: Ascending\n{DATES}"),
+    ] {
+        assert!(!look(resource), "{resource}");
+    }
+    for (count, members, is_said) in [
+        (40, r#","take":40,"skip":0"#, true),
+        (40, r#","size":40,"from":0"#, true),
+        (40, r#","numberOfElements":40,"size":40,"number":0"#, true),
+        (37, r#","top":37,"skip":0"#, true),
+        (37, r#","size":37,"from":0"#, false),
+        (40, r#","size":40"#, false),
+        (40, r#","take":40,"skip":0,"total":40"#, false),
+        (40, r#","take":40,"skip":0,"has_more":false"#, false),
+    ] {
+        shows(count, members);
+        assert_eq!(look(""), is_said, "{count}{members}");
+    }
+    // while the process runs, until the page has another length
+    shows(40, "");
+    let polls = Polls::new(&[instance(&server, &receiver, "recordsPath: data\nquery: {limit: '40'}")]);
+    assert!(polls.poll().tells("PaginationUnclear"));
+    shows(39, "");
+    assert!(!polls.poll().tells("PaginationUnclear"));
+}
+
+/// A cache in between answers with a copy from before the last change that was read.
+#[test]
+fn an_older_copy_of_a_cache_is_no_change() {
+    let stage = Stage::new();
+    let server = Server::start({
+        let own = stage.clone();
+        move |ask| (own.body.lock().unwrap())(ask)
+    });
+    let shows = |rows: &[String], age: i64| {
+        let body = list(rows);
+        stage.answers(move |_| {
+            let date = (Utc::now() - TimeDelta::seconds(age)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            Answer::json(body.clone()).header("Date", date).header("Age", age.to_string())
+        });
+    };
+    let old = rows(1..=5, ago(9));
+    let now = Utc::now() - TimeDelta::seconds(100);
+    let new: Vec<_> = old[..4].iter().cloned().chain([row(5, now, r#","x":1"#), row(6, now, "")]).collect();
+    // Each poll is one of a process of its own: the dates alone say which version is older.
+    for members in ["", "compareContent: true", "deletes: {snapshot: {}}"] {
+        let receiver = Receiver::start();
+        let polls = Polls::new(&[instance(&server, &receiver, &format!("{DATES}\n{members}"))]);
+        shows(&old, 300);
+        polls.poll();
+        shows(&new, 0);
+        polls.poll();
+        let count = receiver.count();
+        assert_eq!(count, 2, "{members}");
+        for _ in 0..2 {
+            shows(&old, 300);
+            polls.poll();
+            shows(&new, 0);
+            polls.poll();
+        }
+        assert_eq!(receiver.count(), count, "{members}: no version came back");
+    }
+    // By content, a process knows when the answer was made that it read last.
+    let receiver = Receiver::start();
+    shows(&old, 0);
+    let site = Site::new(&[instance(&server, &receiver, "recordsPath: data\nidField: id\ndeletes: {snapshot: {}}")]);
+    let pollinator = site.start();
+    pollinator.wait_ready("it");
+    shows(&new, 0);
+    assert!(receiver.try_wait_count("it", PATIENCE, 2).is_some());
+    shows(&old, 300);
+    let said = pollinator.wait_for("it", "the copy", |row| row.tells("InvalidResponse")).told("InvalidResponse").unwrap();
+    assert!(said.contains("older than one that was read already"), "{said}");
+    shows(&new, 0);
+    pollinator.wait_for("it", "the list", |row| !row.tells("InvalidResponse"));
+    assert_eq!(receiver.count(), 2, "nothing was deleted, and nothing changed");
 }

@@ -37,6 +37,12 @@ impl Detector<'_> {
         self.selection.undecided()
     }
 
+    /// Another listing begins: what the last one lacks is forgotten with its first record.
+    pub(super) fn begin_notes(&mut self) {
+        self.date_fields.begin_listing();
+        self.mark_field.begin_listing();
+    }
+
     /// The date field that no record of this listing has, where that is most likely a mistake.
     pub fn absent_date(&self) -> Option<AbsentDate> {
         self.date_fields.absent(&self.plan.extract)

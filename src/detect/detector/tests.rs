@@ -53,7 +53,7 @@ impl Bench {
         detector.begin_listing(window::asked_from(&self.plan, self.view.cursor), false);
         let mut told = Vec::new();
         for page in pages {
-            let moment = Moment { date: Some(at(self.date)), now: at("12:00:00") };
+            let moment = Moment::new(Some(at(self.date)), at("12:00:00"));
             // Pages are read in pieces, and where a piece ends must make no difference.
             let mut reading = detector.begin_page(moment);
             for piece in page.chunks(2) {
@@ -154,7 +154,7 @@ fn a_cursor_is_ahead_where_what_is_stamped_now_is_not_found() {
         let view = View { mode: Mode::Usual, cursor: Some(at("12:00:00")), window, rehash: false };
         let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
         detector.begin_listing(None, false);
-        detector.begin_page(Moment { date: Some(at(date)), now: at("12:00:00") });
+        detector.begin_page(Moment::new(Some(at(date)), at("12:00:00")));
         detector.is_cursor_ahead()
     };
     let minute = Duration::from_mins(1);
@@ -242,7 +242,7 @@ fn a_date_from_the_future_is_delivered_and_moves_no_cursor() {
     detector.begin_listing(None, false);
     let rows = [record("1", "10:04:00", "09:00:00", ""), record("2", "23:00:00", "09:00:00", "")];
     let records = rows.iter().map(|json| Record { json, key: None });
-    let moment = Moment { date: Some(at("10:05:00")), now: at("10:05:00") };
+    let moment = Moment::new(Some(at("10:05:00")), at("10:05:00"));
     assert_eq!(detector.page(records, &mut KnownSet::default(), moment).unwrap().changes.len(), 2);
     let ending = Ending { undelivered: Undelivered::None, baseline_from: None };
     let update = detector.finish(ending);
@@ -386,7 +386,7 @@ fn ids_of(plan: &ResourcePlan, versions: &[&str]) -> Vec<String> {
         for _ in 0..2 {
             let mut detector = Detector::new(plan, "uid", view, at("12:00:00"));
             detector.begin_listing(None, false);
-            let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+            let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
             let mut found = detector.page([Record { json, key: None }].into_iter(), &mut known, moment).unwrap();
             twice.push(found.changes.remove(0));
         }
@@ -563,7 +563,7 @@ fn the_baseline_is_what_was_seen() {
         let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
         detector.begin_listing(from.map(at), false);
         let records = rows.iter().map(|json| Record { json, key: None });
-        let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+        let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
         let mut known = KnownSet::default();
         assert!(detector.page(records, &mut known, moment).unwrap().changes.is_empty());
         let ending = Ending { undelivered: Undelivered::None, baseline_from: from.map(at) };
@@ -593,7 +593,7 @@ fn how_far_a_list_was_read_is_told_by_the_date_it_is_sorted_by() {
         record("3", "10:00:00", "10:00:00", ""),
     ];
     let records = rows.iter().map(|json| Record { json, key: None });
-    let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+    let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
     let found = detector.page(records, &mut KnownSet::default(), moment).unwrap();
     assert_eq!((found.least, found.greatest), (Some(at("08:00:00")), Some(at("10:00:00"))), "rows with this date may follow");
     assert!(!detector.seen().disorder);
@@ -612,7 +612,7 @@ fn within_a_poll_a_version_is_told_once_whatever_its_bytes() {
     // what was not taken is not known, and is announced again
     let plan = sample::resource();
     let mut detector = Detector::new(&plan, "uid", bench.view, at("12:00:00"));
-    let moment = Moment { date: Some(at("10:00:01")), now: at("12:00:00") };
+    let moment = Moment::new(Some(at("10:00:01")), at("12:00:00"));
     for n in 4..6 {
         detector.begin_listing(None, false);
         let rows = signed(n);
@@ -714,7 +714,7 @@ proptest! {
                     }
                     let mut detector = Detector::new(&bench.plan, "uid", bench.view, clock);
                     detector.begin_listing(window::asked_from(&bench.plan, bench.view.cursor), false);
-                    let moment = Moment { date: Some(clock), now: clock };
+                    let moment = Moment::new(Some(clock), clock);
                     let found = detector.page(json.iter().map(|json| Record { json, key: None }), &mut bench.known, moment).unwrap();
                     for change in found.changes.into_iter().chain(detector.at_end()) {
                         bench.known.remember(change.object, change.known);
@@ -751,7 +751,7 @@ fn a_change_that_was_tried_and_undone_is_a_change_back() {
         for row in rows {
             detector.begin_listing(None, false);
             let page = [Record { json: row, key: None }].into_iter();
-            let changes = detector.page(page, &mut bench.known, Moment { date: None, now: at("12:00:00") }).unwrap().changes;
+            let changes = detector.page(page, &mut bench.known, Moment::new(None, at("12:00:00"))).unwrap().changes;
             found.extend(changes.into_iter().map(|change| (change.event.kind, change.event.id.to_string(), change)));
         }
         found

@@ -7,7 +7,7 @@ use crate::fetch::names::Words;
 use crate::plan::json;
 
 /// Names of codes that are rather results of a call than data.
-const RETURNED: &[&[&str]] = &[
+pub(super) const RETURNED: &[&[&str]] = &[
     &["ret"],
     &["rc"],
     &["rtn"],
@@ -35,11 +35,14 @@ const MEANING: &[&[&str]] = &[
     &["description"],
 ];
 /// Names of what a server says of a call in words. Not among them: names that lists have, too, such as `description`.
-const SPOKEN: &[&[&str]] = &[
+pub(super) const SPOKEN: &[&[&str]] = &[
     &["message"],
     &["msg"],
     &["detail"],
     &["reason"],
+    &["note"],
+    &["notice"],
+    &["information"],
     &["status", "message"],
     &["retmsg"],
     &["ret", "msg"],
@@ -148,6 +151,8 @@ fn speaks_of_the_call(words: &Words) -> bool {
         &["header"],
         &["response", "header"],
         &["result", "header"],
+        &["response", "status"],
+        &["result", "status"],
         &["response"],
         &["meta"],
         &["metadata"],
@@ -229,6 +234,8 @@ mod tests {
             r#"{"detail":"Token has expired","data":[]}"#,
             r#"{"response":{"code":403},"data":[]}"#,
             r#"{"errno":110,"data":[]}"#,
+            r#"{"response_status":{"status_code":4000,"status":"failed"},"data":[]}"#,
+            r#"{"Note":"Rate limit exceeded","data":[]}"#,
             r#"{"header":{"resultCode":"99","resultMsg":"UNKNOWN ERROR"},"data":[]}"#,
             r#"{"loginRequired":true,"data":[]}"#,
             r#"{"maintenance":true,"message":"We'll be back soon","data":[]}"#,
@@ -268,6 +275,7 @@ mod tests {
             r#"{"country":{"code":401},"data":[]}"#,
             r#"{"message":"Query executed without errors","data":[]}"#,
             r#"{"message":"0 errors","data":[]}"#,
+            r#"{"message":"Remaining quota: 95 of 100","data":[]}"#,
             r#"{"message":"No failed records found","data":[]}"#,
             r#"{"description":"Errors of the last hour","data":[]}"#,
             r#"{"title":"Failed payments","name":"expired","data":[]}"#,

@@ -126,6 +126,36 @@ pub(in crate::fetch) fn asks_for_size(name: &str) -> bool {
         || words.is_one_of(&[&["top"], &["$top"], &["size"], &["rows"], &["count"], &["max"], &["take"], &["first"], &["num"]])
 }
 
+/// Whether the name of a query parameter may be one that asks for the size of a page, in whatever words.
+pub(in crate::fetch) fn may_ask_for_size(name: &str) -> bool {
+    const SIZE: &[&str] = &[
+        "limit", "size", "per", "top", "take", "max", "maximum", "first", "count", "num", "n", "fetch", "length", "len",
+        "pagelen", "rpp", "rows", "row", "results", "records", "items", "entries",
+    ];
+    const AROUND: &[&str] = &["of", "number", "no", "the"];
+    let words = Words::of(name);
+    words.within(&[SIZE, ROWS, PAGE, AROUND]) && words.has_any(SIZE)
+}
+
+/// What a number is that may be the size of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeated {
+    /// What was asked for.
+    Asked,
+    /// That, or the rows of the page.
+    AskedOrGiven,
+}
+
+/// A number that may repeat the size that was asked for, where it is next to the place of the page.
+pub(super) fn repeated_size(words: &Words) -> Option<Repeated> {
+    if words.is_one_of(&[&["take"], &["top"], &["max"], &["first"], &["fetch"], &["maximum"]]) {
+        return Some(Repeated::Asked);
+    }
+    let is_either = words.is_one_of(&[&["size"], &["rows"], &["length"], &["num"], &["results"], &["items"], &["records"]])
+        || (words.has_any(&["number", "num"]) && words.within(&[&["number", "num", "of"], ROWS]) && words.has_any(ROWS));
+    is_either.then_some(Repeated::AskedOrGiven)
+}
+
 pub(super) fn number(value: &str) -> Option<u64> {
     let text = value.trim_matches('"').trim();
     text.parse().ok().or_else(|| grouped(text))

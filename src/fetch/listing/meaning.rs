@@ -2,6 +2,7 @@
 
 use chrono::Utc;
 use http::{HeaderMap, StatusCode};
+use url::Url;
 
 use super::PageReader;
 use crate::api::conditions::{Problem, Reason};
@@ -38,8 +39,14 @@ impl PageReader<'_> {
         verdict.map_err(|problem| self.asker.explain(self.resource, &self.auth, response, problem))
     }
 
-    pub(super) fn split(&self, body: bytes::Bytes, status: StatusCode, headers: &HeaderMap) -> Result<Page, Problem> {
-        let page = self.split_body(body, headers);
+    pub(super) fn split(
+        &self,
+        body: bytes::Bytes,
+        status: StatusCode,
+        headers: &HeaderMap,
+        url: &Url,
+    ) -> Result<Page, Problem> {
+        let page = self.split_body(body, headers, url);
         if status != StatusCode::ACCEPTED {
             return page;
         }
@@ -51,7 +58,7 @@ impl PageReader<'_> {
         }
     }
 
-    fn split_body(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
+    fn split_body(&self, body: bytes::Bytes, headers: &HeaderMap, url: &Url) -> Result<Page, Problem> {
         if answer::is_problem_type(headers) {
             return Err(answer::error_in_response());
         }
@@ -63,6 +70,7 @@ impl PageReader<'_> {
             is_given: given.is_some(),
             held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
             only: Some(extract),
+            requested: url.path_segments().and_then(|parts| parts.rev().find(|part| !part.is_empty())),
         };
         // Blanks alone were sent on purpose, as no bytes are whose number is declared.
         let is_blank = !body.is_empty() && ContentClass::of(headers) != ContentClass::Html;

@@ -48,6 +48,11 @@ pub enum SplitError {
     },
     /// The answer says that something went wrong.
     ErrorAnswer,
+    /// The answer has no list and says something else in its place.
+    SaysElse {
+        /// The member that says it.
+        member: String,
+    },
     /// The answer says that rows of its list are missing.
     Partial {
         /// The member that says so.
@@ -65,7 +70,12 @@ impl SplitError {
     pub(in crate::fetch) fn is_without_list(&self) -> bool {
         matches!(
             self,
-            Self::ErrorAnswer | Self::Missing { .. } | Self::WrongKind { .. } | Self::Null { .. } | Self::Undecided { .. }
+            Self::ErrorAnswer
+                | Self::SaysElse { .. }
+                | Self::Missing { .. }
+                | Self::WrongKind { .. }
+                | Self::Null { .. }
+                | Self::Undecided { .. }
         )
     }
 }

@@ -15,7 +15,7 @@ fn list(body: &str, path: Option<&str>) -> Result<Page, SplitError> {
 
 /// As a first answer is read.
 fn list_found(body: &str) -> Result<Page, SplitError> {
-    let place = Place { path: None, is_given: false, held_list: false, only: None };
+    let place = Place { path: None, is_given: false, held_list: false, only: None, requested: None };
     split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List)
 }
 
@@ -95,11 +95,37 @@ fn asks_for_the_path_when_it_cannot_know() {
     };
     assert_eq!(undecided("{}"), "");
     assert_eq!(undecided(r#"{"name":"x"}"#), "");
-    assert_eq!(undecided(r#"{"data":[{}],"included":[]}"#), "data included");
-    assert_eq!(undecided(r#"{"data":[],"included":[{}]}"#), "data included");
+    assert_eq!(undecided(r#"{"contacts":[{}],"users":[]}"#), "contacts users");
+    assert_eq!(undecided(r#"{"contacts":[],"users":[{}]}"#), "contacts users");
+    assert_eq!(undecided(r#"{"records":null,"users":[{}]}"#), "users", "null is where records are usually");
     assert_eq!(undecided(r#"{"a":[1]}"#), "a");
     assert_eq!(undecided(r#"{"r":{"docs":[{}],"b.c":[]},"n":1}"#), "r.docs r.['b.c']");
     assert_eq!(undecided(r#"{"a":[],"b":[],"c":[],"d":[],"e":[],"f":[]}"#), "a b c d e");
+}
+
+#[test]
+fn lists_about_the_list_are_not_its_records() {
+    let found = |body: &str, requested| {
+        let place = Place { path: None, is_given: false, held_list: false, only: None, requested };
+        match split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List) {
+            Ok(page) => place::kept(page.path()),
+            Err(SplitError::Undecided { .. }) => None,
+            Err(other) => panic!("{body}: {other:?}"),
+        }
+    };
+    for (body, requested, path) in [
+        (r#"{"data":[{}],"included":[{}]}"#, "contacts", Some("data")),
+        (r#"{"warnings":[{}],"data":[]}"#, "contacts", Some("data")),
+        (r#"{"warnings":[{}]}"#, "contacts", None),
+        (r#"{"links":[{"rel":"self"}],"count":0}"#, "contacts", None),
+        (r#"{"links":[{"id":1}]}"#, "links.json", Some("links")),
+        (r#"{"custom_fields":[{"id":1}]}"#, "custom-fields", Some("custom_fields")),
+        (r#"{"next":null,"users":[{}]}"#, "users", Some("users")),
+        (r#"{"items":null,"users":[{}]}"#, "users", None),
+        (r#"{"data":[{}],"records":null}"#, "users", Some("data")),
+    ] {
+        assert_eq!(found(body, Some(requested)).as_deref(), path, "{body}");
+    }
 }
 
 #[test]
@@ -124,7 +150,7 @@ fn an_object_in_the_place_of_a_list_is_the_only_record_if_it_is_one() {
     (plain.updated, plain.created) = (None, None);
     let read = |body: &str, path: &str, only: &crate::plan::ExtractPlan| {
         let path = place::read(path).unwrap();
-        let place = Place { path: Some(&path), is_given: true, held_list: false, only: Some(only) };
+        let place = Place { path: Some(&path), is_given: true, held_list: false, only: Some(only), requested: None };
         split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List)
             .ok()
             .map(|page| (texts(&page).into_iter().map(str::to_owned).collect::<Vec<_>>(), page.envelope().to_owned()))

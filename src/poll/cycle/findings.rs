@@ -35,7 +35,11 @@ impl Poll<'_> {
         facts.contact = facts.contact.max(listing.contact());
         facts.unread_parts = self.machine.unread_parts();
         facts.claim = listing.claim();
-        facts.note(Sign::OtherLists, listing.has_other_lists());
+        facts.note(Sign::OtherLists, listing.has_other_lists() && self.resource.extract.records_path.is_none());
+        facts.note(Sign::FullPage, listing.may_be_cut());
+        // A list that was there with the records says nothing when it is there without them.
+        let lost = listing.lost_list().filter(|_| !self.trail.has_other_lists);
+        facts.lost_list = lost.map(|lost| Box::new(lost.clone())).or(facts.lost_list.take());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
         facts.unidentified = self.detector.unidentified().cloned();

@@ -8,17 +8,20 @@ use chrono::{DateTime, Utc};
 
 use super::deleted_list;
 use super::list::{self, Start};
-use super::parents::{self, Found};
+use super::parents;
+use super::trail::MAX_HOLLOW;
 use crate::api::conditions::Problem;
 use crate::auth::access::Access;
 use crate::deliver::outbox::Outbox;
+use crate::fetch::answer;
 use crate::plan::for_each::{ForEachPlan, list_of, name_of};
 use crate::plan::{ResourcePlan, StartFrom};
 use crate::poll::context::EngineContext;
 use crate::poll::instance::Instance;
-use crate::poll::memory::{ListMemories, Memory};
+use crate::poll::memory::{ListMemories, Memory, Trail};
 use crate::poll::report::{Facts, Outcome};
 use crate::poll::round::{self, AfterFailure, ListsOutcome, Round};
+use crate::state::InstanceState;
 use crate::state::live::LiveState;
 
 /// Plans of lists that are held at a time.
@@ -41,7 +44,12 @@ pub(super) async fn poll(
     let (listed, unusable) = match plan {
         ForEachPlan::Values(values) => (values.clone(), None),
         ForEachPlan::Records(parents) => match parents::read(core, instance, parents).await? {
-            Some(Found { values, unusable }) => (values, unusable),
+            Some(found) => {
+                if !found.has_list && begins_again(instance, resource, &mut memory.trail) {
+                    return Err(parents::of_parents(parents, answer::hollow_baseline()));
+                }
+                (found.values, found.unusable)
+            }
             None => return Ok(Outcome::Stopped),
         },
     };
@@ -131,14 +139,26 @@ async fn poll_list<'a>(
     Ok((access, facts, polled))
 }
 
+/// Whether the first poll is to be repeated, since no response has shown which parents exist already: the lists of all of them would be new as
+/// a whole.
+fn begins_again(instance: &Instance, resource: &ResourcePlan, trail: &mut Trail) -> bool {
+    let is_baseline = resource.start_from == StartFrom::Now && !has_begun(&instance.state(), resource);
+    let begins_again = is_baseline && trail.hollow < MAX_HOLLOW;
+    trail.hollow += u8::from(begins_again);
+    begins_again
+}
+
+/// Whether the parents have been listed before, whether their lists have been polled or not.
+fn has_begun(state: &InstanceState, resource: &ResourcePlan) -> bool {
+    state.resources.get(&*resource.name).is_some_and(|own| own.started) || state.lists_of(&resource.name).next().is_some()
+}
+
 /// Begins the lists that have no state yet. That of a parent which appears after the first listing of parents is new as a
 /// whole, and that is saved.
 fn begin(instance: &Instance, (resource, plan): (&ResourcePlan, &ForEachPlan), values: &[Arc<str>]) -> bool {
     let mut state = instance.state();
     let by_records = matches!(plan, ForEachPlan::Records(_));
-    // Those of the first listing are not, whether they have been polled or not.
-    let has_begun = state.resources.get(&*resource.name).is_some_and(|own| own.started);
-    let all_new = by_records && (has_begun || state.lists_of(&resource.name).next().is_some());
+    let all_new = by_records && has_begun(&state, resource);
     state.begin_lists(resource, values, all_new) && by_records
 }
 

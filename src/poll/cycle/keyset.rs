@@ -3,15 +3,15 @@
 use super::Poll;
 use crate::api::conditions::{Problem, Reason};
 use crate::plan::PaginationPlan;
-use crate::poll::strategy::{Next, Strategy};
+use crate::poll::strategy::{Next, Strategy, Unreachable};
 
 impl Poll<'_> {
     pub(super) fn is_keyset(&self) -> bool {
         matches!(self.resource.pagination, PaginationPlan::Keyset { .. })
     }
 
-    /// Checks that the rest of the list can be asked for by date. `next` is what follows a page of `page_len` records.
-    pub(super) fn check_keyset(&self, next: Next, page_len: usize) -> Result<(), Problem> {
+    /// Checks that the rest of the list can be asked for by date. `next` is what follows a page.
+    pub(super) fn check_keyset(&self, next: Next) -> Result<(), Problem> {
         if !self.is_keyset() {
             return Ok(());
         }
@@ -22,21 +22,27 @@ impl Poll<'_> {
                  asked for, so its rest cannot be reached by date; ask the provider to sort in query, or set another pagination",
             ));
         }
-        let is_full = self.resource.page_size.is_some_and(|size| page_len >= size as usize);
-        if next == Next::Page && is_full && !self.machine.has_undelivered() {
-            return Err(Problem::human(Reason::PaginationUnclear, unreachable(self.detector.seen().ahead > 0)));
+        match self.machine.unreachable().filter(|_| next == Next::Page) {
+            Some(found) => Err(Problem::human(Reason::PaginationUnclear, unreachable(found, self.detector.seen().ahead > 0))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Why the records behind a full page cannot be reached. `ahead`: some of the list are dated ahead of the provider's clock, where no cursor goes.
-fn unreachable(ahead: bool) -> &'static str {
-    if ahead {
-        "resources[].pagination.keyset: records dated ahead of the provider's clock fill a whole page, so those behind it cannot be reached by \
-         date; correct their dates, or the format or time zone in datesConfiguration, or set another pagination"
-    } else {
-        "resources[].pagination.keyset: a whole page of records has one date, so those behind it cannot be reached by date; raise pageSize, \
-         or set another pagination"
+/// Why the records behind a page cannot be reached. `ahead`: some of the list are dated ahead of the provider's clock, where no cursor goes.
+fn unreachable(found: Unreachable, ahead: bool) -> &'static str {
+    match found {
+        _ if ahead => {
+            "resources[].pagination.keyset: records dated ahead of the provider's clock fill a whole page, so those behind it cannot be reached by \
+             date; correct their dates, or the format or time zone in datesConfiguration, or set another pagination"
+        }
+        Unreachable::FullPage => {
+            "resources[].pagination.keyset: a whole page of records has one date, so those behind it cannot be reached by date; raise pageSize, \
+             or set another pagination"
+        }
+        Unreachable::ShortenedPage => {
+            "resources[].pagination.keyset: the provider gives fewer records a page than pageSize, and a whole page of them has one date, so \
+             those behind it cannot be reached by date; set another pagination"
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::deliver::outbox::Outbox;
 use crate::plan::ResourcePlan;
 use crate::poll::context::EngineContext;
 use crate::poll::instance::Instance;
-use crate::poll::memory::Memory;
+use crate::poll::memory::{Memory, Trail};
 use crate::poll::report::{Facts, Outcome};
 use crate::state::live::LiveState;
 
@@ -43,7 +43,7 @@ pub(super) async fn poll<'a>(
     let polled = poll.run(outbox, &mut memory.validators, facts).await;
     let swept = if resource.full_sweep.is_some() { &facts.full_sweep } else { &facts.sweep };
     memory.sweep_failures = poll.sweep_failures(swept);
-    memory.trail = poll.trail;
+    memory.trail = Trail { page_lengths: poll.machine.page_lengths(), ..poll.trail };
     facts.detail = poll.details.end_poll();
     memory.details = poll.details;
     memory.watch = poll.detector.take_watch();

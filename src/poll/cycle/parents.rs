@@ -21,6 +21,8 @@ pub(super) struct Found {
     pub(super) values: Vec<Arc<str>>,
     /// Why some records are not polled for.
     pub(super) unusable: Option<Problem>,
+    /// A response had a list, even an empty one.
+    pub(super) has_list: bool,
 }
 
 /// Reads them. `None` when the poll was stopped.
@@ -32,11 +34,13 @@ pub(super) async fn read(core: &EngineContext, instance: &Arc<Instance>, plan: &
         let text = format!("forEach.resource: {} has no plan; please report this with the manifest", plan.name);
         return Err(Problem::human(Reason::InternalError, text));
     };
-    let named = |problem: Problem| {
-        let message = format!("forEach.resource: the list of {} could not be read: {}", plan.name, problem.message);
-        Problem { message, ..problem }
-    };
-    gather(core, instance, plan, list).await.map_err(named)
+    gather(core, instance, plan, list).await.map_err(|problem| of_parents(plan, problem))
+}
+
+/// The same, of the list of the parents.
+pub(super) fn of_parents(plan: &ParentsPlan, problem: Problem) -> Problem {
+    let message = format!("forEach.resource: the list of {} could not be read: {}", plan.name, problem.message);
+    Problem { message, ..problem }
 }
 
 async fn gather(
@@ -80,5 +84,5 @@ async fn gather(
         );
         Problem::human(Reason::MissingId, text)
     });
-    Ok(Some(Found { values, unusable }))
+    Ok(Some(Found { values, unusable, has_list: pages.listing.has_list() }))
 }

@@ -13,10 +13,10 @@ use crate::api::conditions::Problem;
 use crate::auth::RequestAuth;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
-use crate::detect::known::Presence;
+use crate::detect::known::{KnownSet, Presence};
 use crate::detect::life;
 use crate::detect::seen::Seen;
-use crate::detect::sweep::{Absent, AfterPass, Answer, Conclusion, Sweep};
+use crate::detect::sweep::{Absent, AfterPass, Answer, Conclusion, Sweep, Unproven};
 use crate::detect::window::{self, Undelivered};
 use crate::fetch::answer;
 use crate::fetch::confirm;
@@ -140,12 +140,17 @@ impl Poll<'_> {
             if !std::mem::take(&mut is_read) && !self.read_whole(outbox, facts).await? {
                 return Ok(SweepOutcome::None);
             }
-            let (pages, claim) = (self.machine.listing_pages(), facts.claim);
+            let pages = self.machine.listing_pages();
             let (cpu, instance) = (&self.core.asker.cpu, self.instance);
             let known = self.own(|own| own.known.clone());
             let weight = known.len() * 16;
             let Some(pass) = self.detector.pass() else { return Ok(SweepOutcome::None) };
-            let after = cpu.work(&instance.plan.instance, weight, || sweep.pass_ended(pass, pages, claim, &known)).await;
+            let (claim, copy) = (facts.claim, self.copy.filter(|_| plan.confirm.is_none()));
+            let after = cpu.work(&instance.plan.instance, weight, || match copy {
+                Some(copy) if is_from_before(copy, &known) => AfterPass::Unproven(Unproven::OldCopy),
+                _ => sweep.pass_ended(pass, pages, claim, &known),
+            });
+            let after = after.await;
             drop(known);
             match after {
                 AfterPass::Again => {}
@@ -293,6 +298,12 @@ impl Poll<'_> {
     pub(super) fn own<T>(&self, of: impl FnOnce(&mut ResourceState) -> T) -> T {
         of(self.instance.state().resources.entry(self.resource.name.to_string()).or_default())
     }
+}
+
+/// Whether a copy in a cache cannot show all records: some are dated since it was made.
+fn is_from_before((made, now): (DateTime<Utc>, DateTime<Utc>), known: &KnownSet) -> bool {
+    let kept = made.timestamp_micros() + 1_000_000..=now.timestamp_micros();
+    known.iter().any(|(_, known, _)| !known.deleted && known.date.is_some_and(|date| kept.contains(&date)))
 }
 
 /// Hashes of the ids whose deletion is to be sent.

@@ -6,14 +6,15 @@ use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
 use crate::detect::turnover::{self, Shown};
 use crate::detect::window::Undelivered;
-use crate::fetch::answer;
+use crate::fetch::listing::PageReader;
+use crate::fetch::{answer, copy};
 use crate::plan::ChangeBy;
 use crate::poll::memory::Trail;
 use crate::poll::report::{Facts, Sign};
 use crate::state::live::LiveState;
 
 /// The first poll is repeated this often while responses have no list.
-const MAX_HOLLOW: u8 = 2;
+pub(super) const MAX_HOLLOW: u8 = 2;
 
 /// What was known of a list before it was read.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,7 @@ impl Poll<'_> {
         self.trail = trail;
         self.machine.follow(trail.read_at);
         self.machine.follow_overlaps(trail.overlaps);
+        self.machine.follow_lengths(trail.page_lengths);
     }
 
     /// The list was read to its end.
@@ -51,6 +53,31 @@ impl Poll<'_> {
         self.leave_trail(settled);
         facts.gap = facts.gap.or(self.machine.gap());
         Ok(())
+    }
+
+    /// A page was read: whether it had its list, and others.
+    ///
+    /// # Errors
+    /// It is an older copy than what was read before.
+    pub(super) fn note_page(&mut self, listing: &PageReader<'_>, facts: &mut Facts) -> Result<(), Problem> {
+        // Where dates alone distinguish versions, an older one is none.
+        if self.compares_content() {
+            if listing.made().zip(self.trail.made).is_some_and(|(made, before)| made.is_older_copy(&before)) {
+                return Err(copy::older_copy());
+            }
+            self.trail.made = listing.made();
+        }
+        facts.pages += 1;
+        self.copy = listing.kept_in_a_cache();
+        self.has_list |= listing.has_list();
+        self.trail.has_other_lists |= listing.has_other_lists();
+        Ok(())
+    }
+
+    /// Whether an older copy of the list would look like a change, or like deletions.
+    fn compares_content(&self) -> bool {
+        let plan = self.resource;
+        plan.change_by == ChangeBy::Content || plan.compare_content || plan.snapshot.is_some() || plan.full_sweep.is_some()
     }
 
     /// What the last poll saw of the list, where it is read whole: what has no lower bound, and is no list of changes.

@@ -102,6 +102,10 @@ fn of_last(resource: &ResourcePlan, last: &SweepOutcome) -> Option<Condition> {
             Reason::SweepUnsettled,
             "deletes.snapshot: the provider's responses say that the list has more records than they list, so what is missing proves no deletion: correct pagination and query, or set deletes.snapshot.confirm".to_owned(),
         )),
+        SweepOutcome::Unproven(Unproven::OldCopy) => Some(condition(
+            Reason::SweepUnsettled,
+            "deletes.snapshot: the whole list is a copy from a cache (Age) from before the date of a record that was read already, so what is missing proves no deletion: set Cache-Control to no-cache in headers, or set deletes.snapshot.confirm".to_owned(),
+        )),
         SweepOutcome::Failed(problem) => {
             let message = format!("deletes.snapshot: the whole list cannot be read: {}", problem.message);
             Some(of_problem(ConditionType::DeletesFound, &Problem { message, ..problem.clone() }))

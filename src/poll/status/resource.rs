@@ -13,6 +13,8 @@ use crate::detect::sweep::SweepState;
 use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
+use crate::fetch::lost_list::LostList;
+use crate::fetch::pagination::FULL_PAGE;
 use crate::plan::ResourcePlan;
 use crate::plan::id::IdPlan;
 use crate::poll::health::{Nameless, Note};
@@ -40,6 +42,7 @@ pub(super) fn resource_status(
     }
     // There is one condition of a type, the first: of what is wrong with the dates, the field that no record has explains more.
     let absent = health.absent_date.as_deref();
+    conditions.extend(health.lost_list.as_deref().map(lost_list));
     conditions.extend(health.nameless.as_deref().map(nameless));
     let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::LostDates);
     conditions.extend(notes.map(|note| noted(*note, &resource.extract.id)));
@@ -79,6 +82,10 @@ pub(super) fn resource_status(
 
 fn nameless(found: &Nameless) -> Condition {
     Condition::new(ConditionType::RecordsIdentified, ConditionStatus::False, Reason::MissingId, found.to_string())
+}
+
+fn lost_list(lost: &LostList) -> Condition {
+    Condition::new(ConditionType::RecordsLocated, ConditionStatus::False, Reason::RecordsNotFound, lost.to_string())
 }
 
 fn repeated_ids(id: &IdPlan) -> Condition {
@@ -155,6 +162,7 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             Reason::OtherLists,
             "recordsPath: responses have another list of objects next to the one that was found to have the records, and it is not read: set recordsPath to the list that has the records; if several have some, declare a resource for each",
         ),
+        Note::FullPage => (ConditionType::WithinCap, Reason::PaginationUnclear, FULL_PAGE),
         Note::RepeatedIds => return repeated_ids(id),
         Note::UnreadMarks => (
             ConditionType::DeletionsReadable,

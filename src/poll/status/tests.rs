@@ -467,7 +467,15 @@ fn what_waits_is_still_counted_while_it_cannot_be_run() {
 }
 
 fn any_report() -> impl Strategy<Value = Report> {
-    let signs = [Sign::OtherLists, Sign::AllMarked, Sign::PagesOverlap, Sign::CursorAhead, Sign::TurnedOver, Sign::Newcomers];
+    let signs = [
+        Sign::OtherLists,
+        Sign::FullPage,
+        Sign::AllMarked,
+        Sign::PagesOverlap,
+        Sign::CursorAhead,
+        Sign::TurnedOver,
+        Sign::Newcomers,
+    ];
     let signs = proptest::sample::subsequence(signs.to_vec(), 0..=signs.len());
     let seen = any::<[bool; 8]>().prop_map(|[ids, bad, lost, ahead, unread, words, repeated, disorder]| Seen {
         missing_ids: ids.into(),

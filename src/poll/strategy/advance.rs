@@ -21,24 +21,36 @@ impl PollMachine<'_> {
             return Next::Page;
         }
         let passes = facts.greatest > self.since();
+        if self.is_keyset() {
+            return self.continue_by_date(facts, passes);
+        }
         if !passes || !facts.has_next || self.listing.undelivered != Undelivered::None {
             return Next::Page;
         }
         // A row that leaves an earlier page moves the first of the next one there, where it is not read.
         let may_have_slipped = self.listing.pages > 1 && self.ids_before != Some(self.listing.ids);
         self.ids_before = may_have_slipped.then_some(self.listing.ids);
-        if !may_have_slipped {
-            self.moved_on = facts.greatest;
-            self.cursor = self.cursor.max(facts.greatest);
-        }
+        if may_have_slipped { self.ask_again() } else { self.move_on(facts) }
+    }
+
+    /// The list is asked for again from the greatest date of a page.
+    pub(super) fn move_on(&mut self, facts: &PageFacts) -> Next {
+        self.moved_on = facts.greatest;
+        self.cursor = self.cursor.max(facts.greatest);
+        self.ask_again()
+    }
+
+    fn ask_again(&mut self) -> Next {
         if self.pages >= MAX_PAGES { Next::Done(PollEnd::OutOfPages) } else { self.list_again() }
     }
 
     /// Whether a page that was asked for again shows what lies clearly before it.
     fn ignores_filter(&self, least: Option<DateTime<Utc>>) -> bool {
         let Some((asked, least)) = self.moved_on.zip(least) else { return false };
-        // `${since}` is written one granule early.
-        let early = window::earliest_reading(self.plan, window::before(asked, window::granule(self.plan)));
-        least < window::before(early, window::granule(self.plan))
+        // The bound is written one unit early, and up to two where the macro is coarser than the dates.
+        let granule = window::granule(self.plan);
+        let unit = self.plan.request.since(granule).map_or(granule, |since| since.unit.max(granule));
+        let early = window::earliest_reading(self.plan, window::before(asked, unit));
+        least < window::before(early, unit)
     }
 }

@@ -132,7 +132,7 @@ impl World {
             let rows = self.rows(since, end);
             for page in rows.chunks(2).map(<[String]>::to_vec).collect::<Vec<_>>() {
                 let records = page.iter().map(|json| Record { json, key: None });
-                let found = detector.page(records, &mut own.known, Moment { date: Some(now), now }).unwrap();
+                let found = detector.page(records, &mut own.known, Moment::new(Some(now), now)).unwrap();
                 let tried = found.changes.len();
                 for change in found.changes {
                     if left == Some(0) {
@@ -160,6 +160,7 @@ impl World {
                     least: None,
                     greatest: None,
                     ids: found.ids,
+                    rows: 1,
                 };
                 assert_eq!(machine.next(Input::Page(facts)), Next::Page);
                 if let Some(id) = meanwhile {

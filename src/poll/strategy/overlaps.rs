@@ -92,6 +92,7 @@ mod tests {
                     least: None,
                     greatest: None,
                     ids,
+                    rows: 1,
                 };
                 assert_eq!(poll.next(Input::Page(facts)), Next::Page);
             }

@@ -99,6 +99,7 @@ impl Provider {
                         least: dates().min(),
                         greatest: dates().max(),
                         ids: page.iter().fold(7, |hash: u64, id| hash.rotate_left(1) ^ (*id as u64)),
+                        rows: page.len(),
                     };
                     next = Some(machine.next(Input::Page(facts)));
                     if next != Some(Next::Page) {
@@ -175,6 +176,7 @@ const EMPTY: PageFacts = PageFacts {
     least: None,
     greatest: None,
     ids: 1,
+    rows: 1,
 };
 
 fn providers() -> impl Generator<Value = Provider> {

@@ -24,6 +24,7 @@ fn page(seen: Seen) -> PageFacts {
         least: None,
         greatest: seen.greatest,
         ids: 1,
+        rows: 1,
     }
 }
 
@@ -235,6 +236,7 @@ fn facts() -> impl Generator<Value = Input> {
                 least,
                 greatest,
                 ids,
+                rows: 3,
             })
         },
     );

@@ -103,8 +103,7 @@ impl World {
             })
             .collect();
         let records = rows.iter().map(|json| Record { json, key: None });
-        let mut changes =
-            detector.page(records, &mut self.known, Moment { date: Some(self.now), now: self.now }).unwrap().changes;
+        let mut changes = detector.page(records, &mut self.known, Moment::new(Some(self.now), self.now)).unwrap().changes;
         changes.extend(detector.at_end());
         for change in changes {
             self.known.remember(change.object, change.known);
@@ -212,7 +211,7 @@ fn a_created_date_that_is_coarser_than_the_updated_one_tells_of_creation() {
             let json = format!(r#"{{"id":"1","updated":"2026-11-24T{now}Z","created":"{created}"}}"#);
             let mut detector = Detector::new(&plan, "uid", view, at(now));
             detector.begin_listing(None, false);
-            let moment = Moment { date: Some(at(now)), now: at(now) };
+            let moment = Moment::new(Some(at(now)), at(now));
             let changes = detector.page([Record { json: &json, key: None }].into_iter(), &mut known, moment).unwrap().changes;
             for change in &changes {
                 known.remember(change.object, change.known);

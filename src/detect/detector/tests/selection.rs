@@ -91,7 +91,7 @@ fn excluded_records_move_the_cursor_and_stay_known() {
     let records = [order("1", "10:30:00", "draft")];
     let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
     detector.begin_listing(None, false);
-    let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+    let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
     let found = detector.page(records.iter().map(|json| Record { json, key: None }), &mut bench.known, moment).unwrap();
     assert_eq!((found.changes.len(), found.greatest, detector.seen().excluded), (0, Some(at("10:30:00")), 1));
     let update = detector.finish(Ending { undelivered: Undelivered::None, baseline_from: None });
@@ -157,7 +157,7 @@ fn what_cannot_be_decided_is_delivered_and_reported() {
     let records = [record("1", "10:00:00", "10:00:00", "")];
     let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
     detector.begin_listing(None, false);
-    let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+    let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
     detector.page(records.iter().map(|json| Record { json, key: None }), &mut bench.known, moment).unwrap();
     assert_eq!(detector.undecided(), Some(&Undecided::Missing("status".to_owned())));
     insta::assert_snapshot!(detector.undecided().unwrap(), @"filter: some records are delivered because the filter could not be evaluated for them: they have no status; test for it with has() first");
@@ -168,7 +168,7 @@ fn delivered(plan: &ResourcePlan, known: &mut KnownSet, json: &str) -> String {
     let view = View { mode: Mode::Usual, cursor: None, window: UNBOUNDED, rehash: false };
     let mut detector = Detector::new(plan, "uid", view, at("12:00:00"));
     detector.begin_listing(None, false);
-    let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+    let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
     let changes = detector.page([Record { json, key: None }].into_iter(), known, moment).unwrap().changes;
     let [change] = changes.try_into().unwrap();
     known.remember(change.object, change.known);
