@@ -10,13 +10,15 @@ use pollinator::deliver::sink::http::signature;
 use pollinator::egress::quota::Quota;
 use pollinator::egress::retry_after;
 use pollinator::fetch;
-use pollinator::import::{self, Options, Source};
+use pollinator::import::report::About;
+use pollinator::import::{self, Imported, Options, Source};
 use pollinator::plan::RecordsAs;
 use pollinator::plan::date_format::DateFormat;
 use pollinator::plan::field_path::FieldPath;
 use pollinator::plan::template::{MacroContext, Place, Template};
 use pollinator::receive::{read, verify};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 /// Paths that lead to records, by the first line of the input.
 const PATHS: [&str; 4] = ["data", "data.items", "['a b'].c", "records"];
@@ -171,15 +173,79 @@ pub fn path(data: &[u8]) {
     }
 }
 
+/// A word that is in no input but where a target puts it.
+const CANARY: &str = "hunter2canary";
+
 /// A configuration of Open Connectors, with the CEQL and the macros of its hub paths. Each field is in the report, and no value of a Secret
 /// is outside of one.
 pub fn import(data: &[u8]) {
     let text = text(data);
-    let options = Options { namespace: Some("crm"), withhold_secrets: true, own: None };
-    let imported = import::import(&[Source { name: "a.json", text: &text }], options);
+    let imported = imported(&text, true);
+    let Ok(input) = serde_json::from_str::<Value>(&text) else { return };
+    assert_every_field(&input, &imported);
+    // The same with secrets in known places.
+    let Some(Value::Object(settings)) = input.get("configuration").cloned() else { return };
+    let (mut with_secrets, mut settings) = (input, settings);
+    for name in ["oauth.api.secret", "password", "event.notification.signature.key"] {
+        settings.insert(name.to_owned(), CANARY.into());
+    }
+    with_secrets["configuration"] = Value::Object(settings);
+    let imported = self::imported(&with_secrets.to_string(), false);
+    assert_every_field(&with_secrets, &imported);
+    let shown = format!("{} {imported:?}", imported.report);
+    assert!(text.contains(CANARY) || !shown.contains(CANARY), "{shown}");
+    for file in imported.files.iter().filter(|file| !file.is_secret) {
+        assert!(text.contains(CANARY) || !file.text.contains(CANARY), "{}", file.text);
+    }
+}
+
+/// The `where` of a hub path, in CEQL. First line: the connector.
+pub fn ceql(data: &[u8]) {
+    let (key, filter) = line(data);
+    let url = format!("/hubs/helpdesk/incidents?where={}", text(filter));
+    let lists = json!({"issues": {"url": url, "idField": "id"}});
+    let input = json!({"element": {"key": text(key)}, "configuration": {"event.poller.configuration": lists}, "name": "a"});
+    let imported = imported(&input.to_string(), true);
+    assert_every_field(&input, &imported);
+    let again = self::imported(&input.to_string(), true);
+    assert_eq!(imported.report, again.report, "the same again");
+}
+
+fn imported(text: &str, withhold_secrets: bool) -> Imported {
+    let options = Options { namespace: Some("crm"), withhold_secrets, own: None };
+    let imported = import::import(&[Source { name: "a.json", text }], options);
     assert!(imported.errors.len() <= 1, "{:?}", imported.errors);
     for file in &imported.files {
         let read = pollinator::api::manifest::read(&file.name, &file.text);
         assert!(read.errors.is_empty() || imported.report.needs_a_person(), "{}: {:?}", file.name, read.errors);
+    }
+    imported
+}
+
+/// Each field of the input is in the report: itself, as a part of what a line names, or by what is in its text.
+fn assert_every_field(input: &Value, imported: &Imported) {
+    if !imported.errors.is_empty() {
+        return;
+    }
+    let lines = imported.report.sections.iter().flat_map(|section| &section.lines);
+    let told: Vec<_> =
+        lines.filter_map(|line| if let About::Field(place) = &line.about { Some(place) } else { None }).collect();
+    let mut all = Vec::new();
+    leaves(&import::Place::default(), input, &mut all);
+    for leaf in all {
+        let is_told = told.iter().any(|place| place.holds(&leaf) || leaf.holds(place));
+        assert!(is_told, "{leaf} is not in the report\n{}", imported.report);
+    }
+}
+
+fn leaves(place: &import::Place, value: &Value, found: &mut Vec<import::Place>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            members.iter().for_each(|(name, member)| leaves(&place.member(name), member, found));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().for_each(|(index, item)| leaves(&place.item(index), item, found));
+        }
+        _ => found.push(place.clone()),
     }
 }

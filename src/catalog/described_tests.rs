@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::description_tests::{Description, Found, Operation, Records};
 use super::published_tests::{EXCEPTIONS, UNDESCRIBED, address, file_name, folder, method};
-use crate::api::connector::{ConnectorResource, ConnectorSpec};
+use crate::api::auth::Grant;
+use crate::api::connector::{ConnectorAuth, ConnectorResource, ConnectorSpec};
 use crate::api::deletes::Deletes;
 use crate::api::delta::Delta;
 use crate::api::resource::{Pagination, TokenPlace};
@@ -165,6 +166,85 @@ fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, des
     check.unconfirmed
 }
 
+/// The scopes of which an operation needs one, and where the description says so: next to the operation, or for all of them. Providers write
+/// those that suffice by themselves into one list, whatever `OpenAPI` makes of it.
+fn needed<'a>(operation: &Operation<'a>) -> (Option<&'a str>, Vec<&'a str>) {
+    let texts = |list: &'a Value| list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let own = operation.parts[0];
+    if own["scopes"].is_array() {
+        return (None, texts(&own["scopes"]).collect());
+    }
+    let (place, security) = match own.get("security") {
+        Some(security) => (None, security),
+        None => (Some("auth"), &operation.description.root["security"]),
+    };
+    let schemes = schemes(&operation.description.root);
+    let is_oauth2 = |name: &str| schemes.get(name).is_some_and(|scheme| scheme["type"] == "oauth2");
+    let members = security.as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+    (place, members.filter(|(name, _)| is_oauth2(name)).flat_map(|(_, scopes)| texts(scopes)).collect())
+}
+
+fn schemes(root: &Value) -> &Value {
+    root["components"].get("securitySchemes").unwrap_or(&root["securityDefinitions"])
+}
+
+/// The flows of OAuth 2.0 of a description.
+fn flows(description: &Description) -> Vec<&Value> {
+    let discovery = &description.root["auth"]["oauth2"];
+    let schemes = schemes(&description.root).as_object().into_iter().flatten().map(|(_, scheme)| scheme);
+    let schemes = schemes.filter(|scheme| scheme["type"] == "oauth2");
+    let flows = schemes.flat_map(|scheme| match scheme["flows"].as_object() {
+        Some(flows) => flows.values().collect(),
+        None => vec![scheme],
+    });
+    flows.chain(discovery.is_object().then_some(discovery)).collect()
+}
+
+/// What the descriptions say in another way of how tokens are obtained: resource (or `auth`) and fact.
+fn unconfirmed_auth(key: &str, connector: &ConnectorSpec, descriptions: &[Description]) -> Vec<(String, String)> {
+    let Some(ConnectorAuth::Oauth2(auth)) = &connector.auth else { return Vec::new() };
+    let mut wrong = BTreeSet::new();
+    let flows: Vec<_> = descriptions.iter().flat_map(flows).collect();
+    for (name, ours) in [("tokenUrl", Some(&auth.token_url)), ("authorizationUrl", auth.authorization_url.as_ref())] {
+        let published: Vec<_> = flows.iter().filter_map(|flow| flow[name].as_str()).collect();
+        let bare = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+        // Some are relative to wherever the API is.
+        let is_same = |published: &&str| match ours {
+            Some(ours) if published.starts_with('/') => bare(ours).ends_with(published),
+            Some(ours) => bare(ours) == bare(published),
+            None => false,
+        };
+        if !published.is_empty() && !published.iter().any(is_same) {
+            let ours = ours.map_or("none", String::as_str);
+            wrong.insert(("auth".to_owned(), format!("{name} {ours}, not {}", published[0])));
+        }
+    }
+    let mut known: BTreeSet<&str> =
+        flows.iter().filter_map(|flow| flow["scopes"].as_object()).flat_map(|of| of.keys().map(String::as_str)).collect();
+    for of in &connector.resources {
+        let resource = &of.resource;
+        let address = address(key, connector.base_url.as_deref(), resource.url.as_deref());
+        let found = descriptions.iter().find_map(|one| one.operation(method(resource.method), &address));
+        let (place, scopes) = found.as_ref().map(needed).unwrap_or_default();
+        known.extend(&scopes);
+        // A client without scopes gets those that it was registered with (RFC 6749 §3.3).
+        let is_client = auth.grant == Grant::ClientCredentials && auth.scopes.is_empty();
+        if !scopes.is_empty() && !is_client && !auth.scopes.iter().any(|own| scopes.contains(&own.as_str())) {
+            wrong.insert((place.unwrap_or(&resource.name).to_owned(), format!("scope {}", scopes.join(" or "))));
+        }
+    }
+    for scope in &auth.scopes {
+        if !known.is_empty() && !known.contains(scope.as_str()) {
+            wrong.insert(("auth".to_owned(), format!("scope {scope} is not known")));
+        }
+        let ends = ["write", "full", "manage", "delete", "admin", ".all"];
+        if ends.iter().any(|end| scope.to_lowercase().ends_with(end)) {
+            wrong.insert(("auth".to_owned(), format!("scope {scope} allows more than to read")));
+        }
+    }
+    wrong.into_iter().collect()
+}
+
 fn sized(check: &mut Check<'_>, parameter: Option<&str>, asked: Option<i32>) {
     let Some(parameter) = parameter else { return };
     check.parameter(parameter, "query");
@@ -193,14 +273,15 @@ fn every_entry_says_what_the_provider_published() {
         };
         let descriptions = Description::read(&published).unwrap();
         let (_, connector) = super::entry(key, &text).unwrap_or_else(|errors| panic!("{key}: {errors:?}"));
-        for resource in &connector.resources {
-            let name = &*resource.resource.name;
-            for fact in unconfirmed(key, &connector, resource, &descriptions) {
-                let excepted = EXCEPTIONS.iter().position(|(entry, of, what, _)| (*entry, *of, *what) == (key, name, &*fact));
-                match excepted {
-                    Some(at) => drop(used.insert(at)),
-                    None => wrong.push(format!("    (\"{key}\", \"{name}\", \"{fact}\", \"\"),")),
-                }
+        let of_resources = connector.resources.iter().flat_map(|resource| {
+            let facts = unconfirmed(key, &connector, resource, &descriptions);
+            facts.into_iter().map(|fact| (resource.resource.name.clone(), fact))
+        });
+        for (name, fact) in of_resources.chain(unconfirmed_auth(key, &connector, &descriptions)) {
+            let excepted = EXCEPTIONS.iter().position(|(entry, of, what, _)| (*entry, *of, *what) == (key, &*name, &*fact));
+            match excepted {
+                Some(at) => drop(used.insert(at)),
+                None => wrong.push(format!("    (\"{key}\", \"{name}\", \"{fact}\", \"\"),")),
             }
         }
     }
@@ -247,4 +328,41 @@ fn each_kind_of_fault_is_found() {
         let faults = found(&format!("{{{}}}", good.replacen(from, to, 1)));
         assert_eq!(faults.first().map(String::as_str), Some(fault), "{from} → {to}");
     }
+}
+
+#[test]
+fn scopes_and_token_endpoints_are_compared() {
+    let published = serde_json::json!({"openapi": "3.0.0", "servers": [{"url": "https://api.example.com"}],
+        "components": {"securitySchemes": {"key": {"type": "apiKey"}, "login": {"type": "oauth2", "flows": {"authorizationCode": {
+            "authorizationUrl": "https://example.com/authorize", "tokenUrl": "/token", "scopes": {"orders.read": "", "orders.write": "", "all": ""},
+        }}}}},
+        "security": [{"login": ["all"]}],
+        "paths": {"/orders": {"get": {"security": [{"key": []}, {"login": ["orders.write", "orders.read"]}]}}, "/shops": {"get": {}}},
+    });
+    let descriptions = Description::read(&published.to_string()).unwrap();
+    let found = |auth: &str| {
+        let resources = "resources: [{name: orders, url: /orders}, {name: shops, url: /shops}]";
+        let text = format!("{{baseUrl: 'https://api.example.com', auth: {{oauth2: {{{auth}}}}}, {resources}}}");
+        unconfirmed_auth("shop", &serde_saphyr::from_str(&text).unwrap(), &descriptions)
+    };
+    let good = "grant: RefreshToken, tokenUrl: 'https://api.example.com/token', authorizationUrl: 'https://example.com/authorize?a=b', \
+                scopes: [orders.read, all]";
+    assert_eq!(found(good), []);
+    for (from, to, place, fault) in [
+        ("/token", "/tokens", "auth", "tokenUrl https://api.example.com/tokens, not /token"),
+        ("e.com/authorize?a=b", "e.org/", "auth", "authorizationUrl https://example.org/, not https://example.com/authorize"),
+        ("[orders.read, all]", "[all]", "orders", "scope orders.write or orders.read"),
+        ("[orders.read, all]", "[orders.read]", "auth", "scope all"),
+        ("[orders.read, all]", "[orders.read, all, order.read]", "auth", "scope order.read is not known"),
+        ("[orders.read, all]", "[orders.write, all]", "auth", "scope orders.write allows more than to read"),
+    ] {
+        let expected = [(place.to_owned(), fault.to_owned())];
+        assert_eq!(found(&good.replacen(from, to, 1)), expected, "{from} → {to}");
+    }
+    assert_eq!(
+        found(
+            "grant: ClientCredentials, tokenUrl: 'https://api.example.com/token', authorizationUrl: 'https://example.com/authorize'"
+        ),
+        []
+    );
 }

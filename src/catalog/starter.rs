@@ -39,7 +39,7 @@ pub fn manifest(key: &str, spec: &ConnectorSpec, polled: &[&Resource], wishes: &
     };
     let title = spec.title.as_deref().unwrap_or(key);
     let mut text = format!(
-        "# {title}: polls {} and sends each change to the callback.\n# Replace each {REPLACE}. Then check the file with `pollinator plan FILE`, and \
+        "# {title}: polls {} and sends each change to the callback.\n# Replace each {REPLACE}, unless its comment says to remove the line. Then check the file with `pollinator plan FILE`, and \
          the answers of the provider with `pollinator try FILE`.\n",
         polled.iter().map(|resource| resource.name.as_str()).collect::<Vec<_>>().join(", ")
     );
@@ -103,7 +103,7 @@ pub fn oauth2_keys(grant: Grant) -> &'static [(&'static str, &'static str)] {
         Grant::RefreshToken => &[
             ("client_id", "the client"),
             ("client_secret", "its secret"),
-            ("refresh_token", "from a consent; with the connect page, leave it out"),
+            ("refresh_token", "from a consent; with the connect page, remove this line"),
         ],
         Grant::AuthorizationCode => &[("client_id", "the client"), ("client_secret", "its secret"), ("code", "from a consent")],
         Grant::JwtBearer => &[("client_id", "the client"), ("private_key", "in PEM")],

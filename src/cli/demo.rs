@@ -116,7 +116,9 @@ async fn show(session: &Session, args: &ConsoleArgs, interrupt: &CancellationTok
         preview: Arc::new(Trials::new(egress)),
         sample: None,
     };
-    serve::console("--console", content, args.console_url.clone(), address, interrupt.clone()).await.map(Some)
+    serve::console("--console", content, args.console_url.clone(), address, interrupt.clone())
+        .await
+        .map(|(serving, _)| Some(serving))
 }
 
 fn style() -> ProgressStyle {

@@ -209,33 +209,46 @@ struct People<'a> {
 impl People<'_> {
     /// Serves what was asked for until it is stopped: the connect page, the instances API, the console.
     async fn serve(&self, args: &LocalArgs) -> Result<Vec<Option<JoinHandle<()>>>, String> {
-        let mut serving = Vec::new();
+        let (mut serving, mut console) = (Vec::new(), None);
+        if let Some(address) = args.console.console {
+            let content = self.console(&args.egress).await;
+            let url = args.console.console_url.clone();
+            let (task, origin) = serve::console("--console", content, url, address, self.stop.clone()).await?;
+            serving.push(Some(task));
+            console = Some(origin);
+        }
         if let Some(address) = &args.connect.connect_url {
-            serving.push(Some(self.connect(address.clone(), args.connect_listen).await?));
+            serving.push(Some(self.connect(address.clone(), args.connect_listen, console).await?));
         }
         if let Some(address) = args.connect.api.api_listen {
             serving.push(Some(self.api(&args.state, address).await?));
         }
-        if let Some(address) = args.console.console {
-            let content = self.console(&args.egress).await;
-            let url = args.console.console_url.clone();
-            serving.push(Some(serve::console("--console", content, url, address, self.stop.clone()).await?));
-        }
         Ok(serving)
     }
 
-    async fn connect(&self, address: ConnectUrl, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
+    async fn connect(
+        &self,
+        address: ConnectUrl,
+        listen: SocketAddr,
+        console: Option<ConnectUrl>,
+    ) -> Result<JoinHandle<()>, String> {
         let candidates = InstanceCandidates {
             instances: Arc::clone(&self.instances) as _,
             plans: Arc::clone(&self.instances) as _,
             commands: self.commands.clone(),
         };
-        let flow = Flow { address, candidates: Arc::new(candidates), parts: self.parts.clone() };
+        let flow = Flow { address, console, candidates: Arc::new(candidates), parts: self.parts.clone() };
         serve::connect(flow, listen, self.stop.clone()).await
     }
 
     async fn api(&self, state: &Path, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
         let credentials = ApiCredentials::open(state).map_err(|error| error.to_string())?;
+        if !listen.ip().is_loopback() {
+            tracing::warn!(
+                "--api-listen={listen}: others can reach this address, and the API is served without TLS: secrets and credentials can be read in \
+                 transit; listen on 127.0.0.1 behind a proxy that serves https"
+            );
+        }
         tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
         let instances = Arc::clone(&self.instances) as _;
         let realm = Realm { instances, journal: self.journal.clone(), namespace: None, new_in: NAMESPACE.to_owned() };

@@ -1,6 +1,7 @@
 //! `pollinator new KEY`.
 
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,14 +10,16 @@ use super::catalog::show;
 use super::own_catalog::{CatalogFolder, find};
 use crate::api::connector::ConnectorSpec;
 use crate::api::manifest::{self, Manifest};
+use crate::api::resource::Resource;
 use crate::catalog::starter::{self, Wishes};
+use crate::observe::output;
 use crate::plan::resolve::resolve;
 
 /// Where events go when nothing is said.
 const CALLBACK: &str = "https://example.com/events";
 
 /// Prints a first manifest for an entry of the catalog: a ConnectorInstance and its Secrets, with placeholders and comments.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct NewArgs {
     /// Key of the entry, as in `pollinator catalog list`.
     key: String,
@@ -39,11 +42,54 @@ pub struct NewArgs {
 }
 
 /// 1 when the output cannot be written, 2 when there is no such entry, resource or parameter, or an argument makes the manifest invalid.
+///
+/// On a terminal a person is asked for what the arguments leave out.
 pub fn run(args: &NewArgs) -> ExitCode {
-    show(first(args))
+    if !(io::stdin().is_terminal() && output::is_terminal()) {
+        return show(first(args));
+    }
+    let mut lines = io::stdin().lines();
+    let completed = completed(args, |question| {
+        output::error(question);
+        lines.next()?.ok()
+    });
+    show(first(&completed))
 }
 
-fn first(args: &NewArgs) -> Result<String, String> {
+/// The arguments with what a person answers: the parameters that the resources need and no default has, and where events are sent. An empty
+/// answer leaves the placeholder. `ask`: yields the answer to a question; none: no one answers any more.
+fn completed(args: &NewArgs, mut ask: impl FnMut(&str) -> Option<String>) -> NewArgs {
+    let mut completed = args.clone();
+    // What is wrong with the arguments is said afterwards.
+    let Ok((spec, polled)) = chosen(args) else { return completed };
+    let polled: Vec<_> = polled.into_iter().cloned().collect();
+    let is_given = |name: &str| args.settings.iter().any(|(given, _)| given == name);
+    for parameter in &*spec.parameters_for(&polled, |_| false) {
+        if parameter.default_value.is_some() || is_given(&parameter.name) {
+            continue;
+        }
+        let described = parameter.description.as_deref().map(|text| format!(" {text}")).unwrap_or_default();
+        let choices =
+            if parameter.one_of.is_empty() { String::new() } else { format!(" One of {}.", parameter.one_of.join(", ")) };
+        let question =
+            format!("Parameter {}:{described}{choices} Enter its value, or nothing to fill it in later.", parameter.name);
+        match ask(&question).map(|answer| answer.trim().to_owned()) {
+            Some(answer) if !answer.is_empty() => completed.settings.push((parameter.name.clone(), answer)),
+            Some(_) => {}
+            None => return completed,
+        }
+    }
+    if args.callback == CALLBACK
+        && let Some(answer) = ask("Callback: enter the URL where events are sent, or nothing to fill it in later.")
+        && !answer.trim().is_empty()
+    {
+        answer.trim().clone_into(&mut completed.callback);
+    }
+    completed
+}
+
+/// The entry, and its resources that are polled.
+fn chosen(args: &NewArgs) -> Result<(&'static ConnectorSpec, Vec<&'static Resource>), String> {
     let key = args.key.as_str();
     let own = args.catalog.read()?;
     let spec = own.entry(key)?;
@@ -51,6 +97,12 @@ fn first(args: &NewArgs) -> Result<String, String> {
         [] => spec.resources.iter().map(|resource| &resource.resource).collect(),
         named => named.iter().map(|name| Ok(&find(key, spec, name)?.resource)).collect::<Result<Vec<_>, String>>()?,
     };
+    Ok((spec, polled))
+}
+
+fn first(args: &NewArgs) -> Result<String, String> {
+    let key = args.key.as_str();
+    let (spec, polled) = chosen(args)?;
     let parameters: BTreeMap<_, _> = args.settings.iter().cloned().collect();
     if let Some(unknown) = parameters.keys().find(|name| !spec.parameters.iter().any(|known| known.name == **name)) {
         let known: Vec<_> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
@@ -148,6 +200,34 @@ mod tests {
             assert!(refused.contains(part), "{args:?}: {refused}");
         }
         assert!(first(&base()).is_ok() && first(&set("acme")).is_ok());
+    }
+
+    #[test]
+    fn a_person_is_asked_for_what_is_missing() {
+        let args = |key: &str, settings: &[(&str, &str)], callback: &str| NewArgs {
+            key: key.to_owned(),
+            resources: Vec::new(),
+            name: None,
+            namespace: None,
+            callback: callback.to_owned(),
+            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let answered = |of: &NewArgs, answers: &[&str]| {
+            let (mut asked, mut answers) = (Vec::new(), answers.iter());
+            let completed = completed(of, |question| {
+                asked.push(question.split(':').next().unwrap_or_default().to_owned());
+                answers.next().map(|answer| (*answer).to_owned())
+            });
+            (asked.join(", "), first(&completed).unwrap())
+        };
+        let (asked, text) = answered(&args("asana", &[], CALLBACK), &["4711 ", "", "https://h.example/in"]);
+        assert_eq!(asked, "Parameter project, Parameter workspace, Callback");
+        assert!(text.contains("project: \"4711\"") && text.contains("workspace: replace-me"), "{text}");
+        assert!(text.contains("url: \"https://h.example/in\""), "{text}");
+        let (asked, _) = answered(&args("asana", &[("workspace", "1")], "https://h.example/in"), &[]);
+        assert_eq!(asked, "Parameter project", "the end of the input ends the questions");
+        assert_eq!(answered(&args("datadog", &[], "https://h.example/in"), &[]).0, "", "a default is not asked for");
+        assert_eq!(completed(&args("nothing", &[], CALLBACK), |_| panic!("no question")).settings, []);
     }
 
     #[test]

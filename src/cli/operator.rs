@@ -156,7 +156,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             let instances = ClusterInstances::new(services.cluster, Arc::clone(&namespaces), changes.clone());
             let (instances, plans) = (Arc::new(instances), services.connectors as _);
             let candidates = Arc::new(InstanceCandidates { instances, plans, commands: services.commands });
-            let flow = Flow { address, candidates, parts: services.tokens };
+            let console = args.console.console_listen.and(args.console.console_url.clone());
+            let flow = Flow { address, console, candidates, parts: services.tokens };
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };

@@ -116,7 +116,7 @@ pub struct ConsoleArgs {
     pub console: Option<SocketAddr>,
     /// The origin at which people reach the console, an https URL without a path, where that is another one than its address: behind a
     /// proxy, which must keep the header Host. Required for an address other than loopback.
-    #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, requires = "console", env = "POLLINATOR_CONSOLE_URL")]
+    #[arg(long, value_name = "URL", value_parser = ConnectUrl::of_console, requires = "console", env = "POLLINATOR_CONSOLE_URL")]
     pub console_url: Option<ConnectUrl>,
 }
 
@@ -135,7 +135,7 @@ pub struct ClusterConsoleArgs {
     pub console_listen: Option<SocketAddr>,
     /// The origin at which people reach the console: an https URL without a path, or http://127.0.0.1:PORT with kubectl port-forward.
     /// Required for an address other than loopback.
-    #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, requires = "console_listen", env = "POLLINATOR_CONSOLE_URL")]
+    #[arg(long, value_name = "URL", value_parser = ConnectUrl::of_console, requires = "console_listen", env = "POLLINATOR_CONSOLE_URL")]
     pub console_url: Option<ConnectUrl>,
     /// File with the key that encrypts sessions: at least 32 random bytes, the same for all replicas; read at start. Default: a key
     /// that ends with the process, so each replica knows only its own sessions.
@@ -169,10 +169,10 @@ pub async fn cluster_console(
     stop: CancellationToken,
 ) -> Result<Option<JoinHandle<()>>, String> {
     let Some(address) = args.console_listen else { return Ok(None) };
-    console("--console-listen", content, args.console_url, address, stop).await.map(Some)
+    console("--console-listen", content, args.console_url, address, stop).await.map(|(serving, _)| Some(serving))
 }
 
-/// Serves the console until `stop`.
+/// Serves the console until `stop`. Answers the origin at which people reach it, too.
 ///
 /// # Errors
 /// The address is in use, may not be used, or is seen by others without TLS.
@@ -182,7 +182,7 @@ pub async fn console(
     url: Option<ConnectUrl>,
     address: SocketAddr,
     stop: CancellationToken,
-) -> Result<JoinHandle<()>, String> {
+) -> Result<(JoinHandle<()>, ConnectUrl), String> {
     if !address.ip().is_loopback() && url.is_none() {
         return Err(format!(
             "{option}={address}: others can reach this address, so --console-url must name the https origin of the proxy in front of it"
@@ -192,8 +192,8 @@ pub async fn console(
     let own = || ConnectUrl::parse(&format!("http://{}", server.address()));
     let origin = url.map_or_else(own, Ok).map_err(|error| format!("{option} {address}: {error}"))?;
     tracing::info!(address = %server.address(), "serving the console");
-    let console = Console::new(content, origin, stop);
-    Ok(tokio::spawn(console::serve(server, console)))
+    let console = Console::new(content, origin.clone(), stop);
+    Ok((tokio::spawn(console::serve(server, console)), origin))
 }
 
 async fn bind(option: &'static str, address: SocketAddr, limits: Limits) -> Result<Server, String> {

@@ -21,6 +21,19 @@ impl ConnectUrl {
     /// # Errors
     /// What is wrong with it, as words that follow the name of the option.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text, "codes travel in its URLs")
+    }
+
+    /// Reads the origin of the console.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn of_console(text: &str) -> Result<Self, String> {
+        Self::read(text, "credentials travel in its requests")
+    }
+
+    /// `risk`: why it must be https.
+    fn read(text: &str, risk: &str) -> Result<Self, String> {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
         let Some(url) = url else { return Err("must be an https URL such as https://pollinator.example.com".to_owned()) };
         if url.path() != "/"
@@ -33,7 +46,7 @@ impl ConnectUrl {
         }
         let is_secure = url.scheme() == "https";
         if !is_secure && !is_loopback(&url) {
-            return Err("must be https, since codes travel in its URLs; http is for loopback alone".to_owned());
+            return Err(format!("must be https, since {risk}; http is for loopback alone"));
         }
         Ok(Self { origin: url.origin().ascii_serialization(), is_secure })
     }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::egress::pace::Pace;
 
 /// What may be used at once, and how fast it comes again.
@@ -37,11 +39,19 @@ impl Rate {
     }
 }
 
+/// Whose budget it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    Address(IpAddr),
+    /// By the hash of what only the session has.
+    Session(u64),
+}
+
 /// The budgets of all clients. At first, no one has used anything.
 #[derive(Debug)]
 pub struct Budgets {
     client: Rate,
-    clients: HashMap<IpAddr, Pace>,
+    clients: HashMap<Client, Pace>,
     rate: Rate,
     all: Pace,
 }
@@ -61,7 +71,15 @@ impl Budgets {
     /// Takes one request out of the budget of a client and of that of all, if both have one. Who asks in vain pays, too: a client that
     /// goes on hammering never gets back what it needs for the reserve.
     pub fn take(&mut self, client: IpAddr, now: Instant) -> bool {
-        let key = key(client);
+        self.take_of(Client::Address(key(client)), now)
+    }
+
+    /// The same for a session, wherever it is: many people may be behind one proxy.
+    pub fn take_session(&mut self, session: &str, now: Instant) -> bool {
+        self.take_of(Client::Session(xxh3_64(session.as_bytes())), now)
+    }
+
+    fn take_of(&mut self, key: Client, now: Instant) -> bool {
         if !self.clients.contains_key(&key) && self.clients.len() >= MAX_CLIENTS {
             // A client that has its whole budget again need not be remembered.
             self.clients.retain(|_, pace| !pace.level(now).is_zero());
@@ -107,6 +125,17 @@ mod tests {
         assert_eq!(granted(&mut budgets, address("192.0.2.1"), 10_000, begun), CLIENT.burst);
         assert_eq!(granted(&mut budgets, address("192.0.2.2"), 30, begun), 30);
         assert_eq!(granted(&mut budgets, address("::ffff:192.0.2.1"), 30, begun), 0, "the same client");
+    }
+
+    #[test]
+    fn each_session_has_a_budget_of_its_own() {
+        let begun = Instant::now();
+        let mut budgets = Budgets::default();
+        let one = |budgets: &mut Budgets, session: &str| -> u32 {
+            (0..100).map(|_| u32::from(budgets.take_session(session, begun))).sum()
+        };
+        assert_eq!([one(&mut budgets, "a"), one(&mut budgets, "a"), one(&mut budgets, "b")], [CLIENT.burst, 0, CLIENT.burst]);
+        assert_eq!(granted(&mut budgets, address("192.0.2.1"), 100, begun), CLIENT.burst, "those without a session");
     }
 
     #[test]

@@ -21,6 +21,8 @@ const MAX_ROUNDS: usize = 10;
 pub struct Flow {
     /// Where people reach the connect page.
     pub address: ConnectUrl,
+    /// Where people reach the console, if there is one.
+    pub console: Option<ConnectUrl>,
     /// Where instances are found.
     pub candidates: Arc<dyn Candidates>,
     /// The way to the token endpoint, and where Secrets and tokens are.

@@ -95,11 +95,12 @@ struct Success<'a> {
     title: String,
     namespace: &'a str,
     name: &'a str,
+    console: Option<&'a str>,
 }
 
-/// It worked.
-pub fn success(namespace: &str, name: &str) -> Page {
-    page(200, &Success { title: format!("{name} is connected now"), namespace, name })
+/// It worked. `console`: the page of the instance in the console, if there is one.
+pub fn success(namespace: &str, name: &str, console: Option<&str>) -> Page {
+    page(200, &Success { title: format!("{name} is connected now"), namespace, name, console })
 }
 
 #[derive(Template)]
@@ -244,7 +245,8 @@ mod tests {
             offer("crm", "keap", "login.example", "oauth"),
             connected("crm", "keap", "Secret keap-oauth-token"),
             unsettled("crm", "keap"),
-            success("crm", "keap"),
+            success("crm", "keap", None),
+            success("crm", "keap", Some("/instances/crm/keap")),
         ];
         pages.extend(refusals().iter().map(|refusal| refused(refusal, Some("/connect/crm/keap"))));
         pages
@@ -279,7 +281,7 @@ mod tests {
             offer(hostile, hostile, hostile, hostile),
             connected(hostile, hostile, hostile),
             unsettled(hostile, hostile),
-            success(hostile, hostile),
+            success(hostile, hostile, Some(hostile)),
         ];
         for page in pages {
             assert!(!page.html.contains("<b ") && page.html.contains(escaped), "{}", page.html);

@@ -211,7 +211,7 @@ impl<'p> Detector<'p> {
         let (clock, now) = (*clock, *now);
         for record in records {
             let Ok(mut view) = self.reader.read(record.json, record.key) else {
-                self.unidentified.note(&self.plan.extract.id, record.json);
+                self.unidentified.note(&self.plan.name, &self.plan.extract.id, record.json);
                 self.seen.count_unidentified(record.json);
                 self.pass.iter_mut().for_each(Pass::note_unidentified);
                 continue;

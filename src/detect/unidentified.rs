@@ -49,29 +49,30 @@ enum Found {
 }
 
 impl Unidentified {
-    /// Notes a row in which `id` found none.
-    pub(super) fn note(&mut self, id: &IdPlan, json: &str) {
+    /// Notes a row of a resource in which `id` found none.
+    pub(super) fn note(&mut self, resource: &str, id: &IdPlan, json: &str) {
         if json == "null" {
             self.nulls += 1;
         } else {
             self.rows += 1;
-            self.first.get_or_insert_with(|| Fault::of(id.field(), id.paths(), json));
+            self.first.get_or_insert_with(|| Fault::of(resource, id.field(), id.paths(), json));
         }
     }
 
     /// Notes an event of a feed without the id of its object.
-    pub(super) fn note_event(&mut self, object_id: &FieldPath, json: &str) {
+    pub(super) fn note_event(&mut self, resource: &str, object_id: &FieldPath, json: &str) {
         self.rows += 1;
-        self.first.get_or_insert_with(|| Fault::of("feed.objectIdField", std::slice::from_ref(object_id), json));
+        let paths = std::slice::from_ref(object_id);
+        self.first.get_or_insert_with(|| Fault::of(resource, "feed.objectIdField", paths, json));
     }
 
-    /// Of these rows those in which there is no id at this path, or none that can be used.
+    /// Of these rows of `contacts` those in which there is no id at this path, or none that can be used.
     #[cfg(test)]
     pub(crate) fn of(path: &str, rows: &[&str]) -> Self {
         let id = IdPlan::Field(FieldPath::parse(path).expect("a path"));
         let mut unidentified = Self::default();
         for row in rows {
-            unidentified.note(&id, row);
+            unidentified.note("contacts", &id, row);
         }
         unidentified
     }
@@ -144,7 +145,7 @@ fn next_decade(count: u64) -> u64 {
 }
 
 impl Fault {
-    fn of(field: &'static str, paths: &[FieldPath], json: &str) -> Self {
+    fn of(resource: &str, field: &'static str, paths: &[FieldPath], json: &str) -> Self {
         if !json.starts_with('{') {
             return Self::NoObject;
         }
@@ -153,7 +154,7 @@ impl Fault {
         let Some((path, found)) = wrong.or_else(|| paths.first().map(|path| (path, Found::Nothing))) else {
             return Self::NoObject;
         };
-        let near = likely(path, found, json).map(|near| visible::beginning(&near.to_string(), LONGEST));
+        let near = likely(resource, path, found, json).map(|near| visible::beginning(&near.to_string(), LONGEST));
         Self::At { field, path: visible::beginning(&path.to_string(), LONGEST), found, near }
     }
 }
@@ -189,8 +190,8 @@ impl fmt::Display for Found {
 }
 
 /// Where a record most likely has the id that is not at `path`: in the object that is there, next to it under a name of ids, or in the one
-/// object that wraps the record.
-fn likely(path: &FieldPath, found: Found, json: &str) -> Option<FieldPath> {
+/// object that wraps the record. An id of something else, such as `contact_id` in an appointment, is never meant: many records have the same.
+fn likely(resource: &str, path: &FieldPath, found: Found, json: &str) -> Option<FieldPath> {
     let (last, before) = path.segments().split_last()?;
     if found == Found::Object {
         let inner = only(members(path.find(json)?).filter(|(_, value)| is_id(value)))?;
@@ -209,7 +210,7 @@ fn likely(path: &FieldPath, found: Found, json: &str) -> Option<FieldPath> {
         let ids: Vec<_> = members(object).filter(|(_, value)| is_id(value)).map(|(name, _)| name).collect();
         let like = |name: &str| ids.iter().find(|id| plain(id) == name).cloned();
         let typical = || std::iter::once("id").chain(NAMES.iter().copied()).find_map(like);
-        like(&own).or_else(typical).or_else(|| only(ids.iter().filter(|id| ends_in_id(id)).cloned()))
+        like(&own).or_else(typical).or_else(|| only(ids.iter().filter(|id| is_own_id(id, resource)).cloned()))
     };
     if let Some(name) = beside.and_then(named) {
         return Some(below(before, name));
@@ -217,7 +218,8 @@ fn likely(path: &FieldPath, found: Found, json: &str) -> Option<FieldPath> {
     if let Some(name) = named(json).filter(|_| !before.is_empty()) {
         return Some(below(&[], name));
     }
-    let objects = members(json).filter(|(_, value)| value.starts_with('{'));
+    let is_alone = members(json).nth(1).is_none();
+    let objects = members(json).filter(|(name, value)| value.starts_with('{') && (is_alone || is_named(name, resource)));
     let (wrapper, name) = only(objects.filter_map(|(wrapper, inner)| Some((wrapper, named(inner)?))))?;
     Some(FieldPath::of(&[Segment::Key(wrapper), Segment::Key(name)]))
 }
@@ -246,9 +248,16 @@ fn is_id(value: &str) -> bool {
     !matches!(value, "true" | "false") && scalar_text(value).is_some_and(|text| !text.is_empty())
 }
 
-/// `contactId`, `contact_id`, `ContactID`.
-fn ends_in_id(name: &str) -> bool {
-    ["_id", "-id", "Id", "ID"].iter().any(|end| name.ends_with(end))
+/// In `contacts`: `contactId`, `contact_id`, `ContactID`.
+fn is_own_id(name: &str, resource: &str) -> bool {
+    ["_id", "-id", "Id", "ID"].iter().any(|end| name.strip_suffix(end).is_some_and(|stem| is_named(stem, resource)))
+}
+
+/// Whether a name is the one of a resource, or of one of its records: `company` of `companies`.
+fn is_named(name: &str, resource: &str) -> bool {
+    let (name, resource) = (plain(name), plain(resource));
+    let one = |end: &str, other: &str| resource.strip_suffix(end).is_some_and(|stem| format!("{stem}{other}") == name);
+    name == resource || one("s", "") || one("es", "") || one("ies", "y")
 }
 
 #[cfg(test)]
@@ -268,7 +277,11 @@ mod tests {
             ("id", r#"{"name":"x","uuid":"u"}"#, Some("uuid")),
             ("id", r#"{"name":"x","key":"k","guid":"g"}"#, Some("guid")),
             ("id", r#"{"contact_id":7,"name":"x"}"#, Some("contact_id")),
-            ("id", r#"{"contactId":7,"ownerId":8}"#, None),
+            ("id", r#"{"ContactID":7,"ownerId":8}"#, Some("ContactID")),
+            ("id", r#"{"company_id":7,"name":"x"}"#, None),
+            ("id", r#"{"name":"x","owner":{"id":1}}"#, None),
+            ("id", r#"{"name":"x","contact":{"id":1}}"#, Some("contact.id")),
+            ("id", r#"{"row":{"id":1}}"#, Some("row.id")),
             ("id", r#"{"contact":{"id":1,"name":"x"}}"#, Some("contact.id")),
             ("id", r#"{"a":{"id":1},"b":{"id":2}}"#, None),
             ("id", r#"{"id":{"$oid":"5f"}}"#, Some("id.$oid")),
@@ -283,6 +296,21 @@ mod tests {
         ] {
             let Some(Fault::At { near: found, .. }) = of(path, &[row]).first else { panic!("{row}") };
             assert_eq!(found.as_deref(), near, "{path} in {row}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_named_as_its_resource() {
+        for (name, resource, is_same) in [
+            ("contact", "contacts", true),
+            ("contacts", "contacts", true),
+            ("company", "companies", true),
+            ("box", "boxes", true),
+            ("BankTransaction", "bank-transactions", true),
+            ("contact", "appointments", false),
+            ("contact", "contact-notes", false),
+        ] {
+            assert_eq!(is_named(name, resource), is_same, "{name} {resource}");
         }
     }
 

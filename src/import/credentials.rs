@@ -240,9 +240,18 @@ impl Credentials<'_> {
             let key = self.settings.take_where(|field| is_api_key(&field.name));
             self.put(key, &secret, "username", true);
         } else {
+            let has_user = user.as_ref().is_some_and(|field| matches!(Said::of(&field.value), Said::Text(_)));
             self.put(user, &secret, "username", true);
-            if password.is_some() {
-                self.put(password, &secret, "password", true);
+            match password {
+                // An API key in the place of the user name has no password, which exports write as "null".
+                Some(field) if has_user && Said::of(&field.value) == Said::Nothing => {
+                    let text = format!("it has no value: the password is empty; if there is one, add it to Secret {secret}");
+                    self.section.adjusted(&field.place, text);
+                }
+                password => {
+                    let is_there = password.is_some();
+                    self.put(password, &secret, "password", is_there);
+                }
             }
         }
         self.draft.spec.auth = Some(Auth::Basic(Basic { secret_ref: SecretRef { name: secret } }));

@@ -33,7 +33,6 @@ impl Place {
     }
 
     /// Whether `other` is this place or one below it.
-    #[cfg(test)]
     pub fn holds(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }

@@ -168,6 +168,16 @@ impl Pollers<'_> {
         dates.updated_date_timezone = self.zone(inner.take("updatedDateTimezone"));
         dates.created_date_field = self.path(inner.take("createdDateField"), created_doubt);
         dates.created_date_format = self.pattern(inner.take("createdDateFormat"), zones[1].as_deref());
+        let brings = |entry: &Resource| entry.dates_configuration.as_ref().is_some_and(|own| own.created_date_format.is_some());
+        if dates.created_date_field.is_some()
+            && dates.created_date_format.is_none()
+            && dates.updated_date_format.is_some()
+            && !self.entry_of(resource).is_some_and(brings)
+        {
+            dates.created_date_format.clone_from(&dates.updated_date_format);
+            let text = "createdDateFormat is not given: the format of the updated date applies";
+            self.section.result(Verdict::Changed, format!("resource {}", resource.name), text);
+        }
         dates.created_date_timezone = self.zone(inner.take("createdDateTimezone"));
         // These belong one level up, and are met here.
         for name in ["createdCheckTolerance", "pollDelay", "pageSize", "filterByUpdatedDate", "filterByUpdateDate", "idField"] {

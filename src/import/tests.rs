@@ -164,6 +164,41 @@ fn the_body_of_the_page_needs_nobody() {
     );
 }
 
+/// In the successor of Open Connectors, too, the format of the date of change is that of the other one.
+#[test]
+fn a_date_of_creation_without_a_format_has_that_of_the_date_of_change() {
+    let mut body = page();
+    let dates = "/configuration/event.poller.configuration/appointments/datesConfiguration";
+    body.pointer_mut(dates).unwrap().as_object_mut().unwrap().remove("createdDateFormat");
+    let imported = import_one(&body);
+    assert_plans(&imported);
+    assert_eq!(spec(&imported)["resources"][0]["datesConfiguration"]["createdDateFormat"], "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'");
+    assert!(line(&imported, "resource appointments").text.contains("createdDateFormat is not given"), "{}", imported.report);
+    // Where there is none, each is RFC 3339.
+    body.pointer_mut(dates).unwrap().as_object_mut().unwrap().remove("updatedDateFormat");
+    let imported = import_one(&body);
+    assert_eq!(spec(&imported)["resources"][0]["datesConfiguration"]["createdDateFormat"], Value::Null);
+}
+
+/// Close takes an API key as the user name, and exports write the password that is not there as a text.
+#[test]
+fn a_password_that_says_nothing_is_empty() {
+    for (password, is_done) in [(json!("null"), true), (json!(null), true), (json!(""), true), (json!("********"), false)] {
+        let imported = import_one(&json!({
+            "element": {"key": "closeio"}, "name": "a",
+            "configuration": {
+                "username": "api_key", "password": password, "event.notification.enabled": true, "event.vendor.type": "polling",
+                "event.notification.callback.url": "https://h.example/in",
+            },
+        }));
+        assert_eq!(!imported.report.needs_a_person(), is_done, "{password}: {}", imported.report);
+        let secret: Value = serde_saphyr::from_str(file(&imported, "a.secret.yaml")).unwrap();
+        let expected =
+            if is_done { json!({"username": "api_key"}) } else { json!({"username": "api_key", "password": "replace-me"}) };
+        assert_eq!(secret["stringData"], expected, "{password}");
+    }
+}
+
 /// The page prints two bodies; the second has its callback on the platform.
 #[test]
 fn the_quirks_of_the_page() {

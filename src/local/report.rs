@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::api::conditions::{ConditionStatus, ConditionType};
+use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::api::identity::InstanceRef;
 use crate::observe::output;
 use crate::poll::status::{Condition, InstanceStatus};
@@ -137,13 +137,14 @@ fn text_line(status: &InstanceStatus) -> String {
 }
 
 fn row(name: &str, ready: &str, reason: &str, delivered: &str, parked: &str, last_change: &str) -> String {
-    format!("{name:<32} {ready:<8} {reason:<20} {delivered:>9} {parked:>7}  {last_change}")
+    // No reason is longer than its column.
+    let widest = Reason::ALL.iter().map(|reason| reason.as_str().len()).max().unwrap_or_default();
+    format!("{name:<32} {ready:<8} {reason:<widest$} {delivered:>9} {parked:>7}  {last_change}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::conditions::Reason;
     use crate::poll::status;
 
     #[test]

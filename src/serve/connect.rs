@@ -20,7 +20,9 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::console::instance::href as console_page;
 use super::{Peer, Server};
+use crate::api::identity::InstanceRef;
 use crate::api::names;
 use crate::connect::address::{CALLBACK, path};
 use crate::connect::budget::Budgets;
@@ -216,7 +218,9 @@ impl Pages {
         let mut response = shown(match &ended {
             Ok(()) => {
                 tracing::info!(namespace, instance = name, "consent given at the connect page");
-                page::success(&namespace, &name)
+                let of = InstanceRef::new(&*namespace, &*name);
+                let console = self.flow.console.as_ref().map(|console| format!("{console}{}", console_page(&of)));
+                page::success(&namespace, &name, console.as_deref())
             }
             Err(refusal) => {
                 log(&namespace, &name, refusal);

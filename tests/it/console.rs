@@ -1,12 +1,14 @@
 //! The console of `local`: what a person sees and does in a browser, and what others who reach its address cannot do.
 //!
 //! - [`browser`]: in headless Chromium, with and without scripts.
+//! - [`consents`]: a person gives consent on the way from an empty console to the first event.
 //! - [`edits`]: the form of an instance that exists.
 //! - [`repairs`]: what is wrong is found, fixed and sent again in a browser.
 //! - [`samples`]: the sample instance that is offered where there is none.
 //! - [`served`]: what it looks like from outside: sessions, forms, headers, bounds.
 
 pub mod browser;
+mod consents;
 pub mod edits;
 mod repairs;
 mod samples;

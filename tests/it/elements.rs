@@ -4,6 +4,7 @@ mod described;
 mod history;
 mod killed;
 mod neighbors;
+mod verbatim;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,18 +57,7 @@ impl Scene {
     }
 
     fn start(&self) -> Api {
-        let mut command = self.site.command();
-        command.arg("--catalog").arg(self.site.path().join("catalog")).args(["--api-listen", "127.0.0.1:0"]);
-        let local = self.site.spawn(command);
-        let line = local.wait_stderr("serving the instances API");
-        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
-        let file = self.site.state().join("api-credentials");
-        assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
-        assert!(local.stderr().contains(&file.display().to_string()), "its path is printed");
-        let text = fs::read_to_string(file).expect("a file");
-        let secret = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line").to_owned();
-        let authorization = format!("User {}, Organization {}", secret("user: "), secret("organization: "));
-        Api { base: format!("http://{address}/elements/api-v2"), local, authorization }
+        Api::start(&self.site)
     }
 
     /// The body of the page's cURL.
@@ -83,6 +73,22 @@ impl Scene {
 }
 
 impl Api {
+    /// `local` with the connectors in the folder `catalog` of the site.
+    fn start(site: &Site) -> Self {
+        let mut command = site.command();
+        command.arg("--catalog").arg(site.path().join("catalog")).args(["--api-listen", "127.0.0.1:0"]);
+        let local = site.spawn(command);
+        let line = local.wait_stderr("serving the instances API");
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
+        let file = site.state().join("api-credentials");
+        assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert!(local.stderr().contains(&file.display().to_string()), "its path is printed");
+        let text = fs::read_to_string(file).expect("a file");
+        let secret = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line").to_owned();
+        let authorization = format!("User {}, Organization {}", secret("user: "), secret("organization: "));
+        Self { base: format!("http://{address}/elements/api-v2"), local, authorization }
+    }
+
     fn ask_as(&self, authorization: &str, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let headers = [("authorization", authorization), ("content-type", "application/json")];
         exchange(method, &format!("{}{path}", self.base), &headers, body.map(ToString::to_string)).expect("an answer")
@@ -213,6 +219,25 @@ fn who_does_not_know_both_secrets_gets_nothing() {
 }
 
 #[test]
+fn one_who_asks_too_often_is_told_to_wait_and_is_answered_again() {
+    let scene = Scene::new();
+    let api = scene.start();
+    // More at once than come again meanwhile.
+    let ask_on = || (0..2_000).map(|_| api.ask("GET", "/elements/infusionsoftrest", None)).find(|reply| reply.status != 200);
+    let refused = thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask_on)).collect();
+        asking.into_iter().find_map(|one| one.join().expect("no panic")).expect("one is refused")
+    });
+    assert_eq!((refused.status, refused.headers["retry-after"].as_bytes()), (429, &b"1"[..]), "{}", refused.body);
+    assert!(message(&refused).starts_with("too many requests"), "{}", refused.body);
+    let deadline = Instant::now() + PATIENCE;
+    while api.ask("GET", "/instances", None).status != 200 {
+        assert!(Instant::now() < deadline, "the budget does not come again");
+        thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_as_a_whole_and_says_why() {
     let scene = Scene::new();
     let api = scene.start();
@@ -293,6 +318,15 @@ fn changes_take_effect_and_leave_what_they_do_not_name() {
     let changed = api.must("PATCH", &setting, Some(&json!({"propertyValue": "60"})));
     assert_eq!((&changed["propertyValue"], &changed["key"]), (&json!("60"), &json!("event.poller.refresh_interval")));
     api.refused(404, "PATCH", &format!("{path}/configuration/nothing"), Some(&json!({"propertyValue": "60"})));
+    // several at once, and with the token of the instance
+    let value = |settings: &Value, key: &str| {
+        let found = settings.as_array().expect("a list").iter().find(|one| one["key"] == key);
+        found.map(|one| one["propertyValue"].clone()).unwrap_or_default()
+    };
+    let interval = |minutes: &str| json!({"event.poller.refresh_interval": minutes});
+    let laid = api.must("PATCH", &format!("{path}/configuration"), Some(&interval("7")));
+    assert_eq!(value(&laid, "event.poller.refresh_interval"), "7");
+    assert_eq!(value(&laid, "event.notification.enabled"), "true", "the others stay");
     api.refused(400, "PATCH", &setting, Some(&json!({})));
 
     // by the token, which names the instance and allows nothing
@@ -303,6 +337,12 @@ fn changes_take_effect_and_leave_what_they_do_not_name() {
         assert_eq!(reply.status, 200, "{method} {path}: {}", reply.body);
         serde_json::from_str::<Value>(&reply.body).unwrap_or_default()
     };
+    let laid = by_token("PATCH", "/instances/configuration", Some(&interval("8")));
+    assert_eq!(value(&laid, "event.poller.refresh_interval"), "8");
+    let one = "/instances/configuration/event.poller.refresh_interval";
+    assert_eq!(by_token("PATCH", one, Some(&json!({"propertyValue": "9"})))["propertyValue"], "9");
+    assert_eq!(by_token("GET", one, None)["propertyValue"], "9");
+    api.refused(400, "PATCH", "/instances/configuration", Some(&interval("8")));
     assert_eq!(by_token("GET", "/instances", None)["id"], created["id"]);
     assert_eq!(api.ask_as(&format!("Element {token}"), "GET", "/instances", None).status, 401);
     assert_eq!(api.ask_as(&format!("{own}x"), "DELETE", "/instances", None).status, 401);

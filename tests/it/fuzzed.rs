@@ -46,7 +46,7 @@ struct Target {
 }
 
 /// All targets. Each has a file in `fuzz/fuzz_targets` and a corpus.
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     Target { name: "split", run: targets::split },
     Target { name: "link_header", run: targets::link_header },
     Target { name: "dates", run: targets::dates },
@@ -56,6 +56,7 @@ const TARGETS: [Target; 9] = [
     Target { name: "headers", run: targets::headers },
     Target { name: "path", run: targets::path },
     Target { name: "import", run: targets::import },
+    Target { name: "ceql", run: targets::ceql },
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -149,6 +150,11 @@ fn path() {
 #[test]
 fn import() {
     run(&TARGETS[8]);
+}
+
+#[test]
+fn ceql() {
+    run(&TARGETS[9]);
 }
 
 /// What the corpus calls genuine is: otherwise mutations of it would show nothing.

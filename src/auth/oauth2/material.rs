@@ -103,7 +103,7 @@ impl Material {
             _ => None,
         };
         let source = if plan.keeps_tokens() {
-            source(&found, plan.grant)
+            source(&found, plan)
         } else {
             Err(Problem::human(Reason::InternalError, "client credentials have no previous token; please report this"))
         };
@@ -111,7 +111,8 @@ impl Material {
     }
 }
 
-fn source(found: &Referenced<'_>, grant: Grant) -> Result<Source, Problem> {
+fn source(found: &Referenced<'_>, plan: &Oauth2Plan) -> Result<Source, Problem> {
+    let grant = plan.grant;
     let text = |key: &str| match found.optional(key)? {
         Some(value) => found.text(key, value).map(|text| Some(text.to_owned())),
         None => Ok(None),
@@ -138,7 +139,8 @@ fn source(found: &Referenced<'_>, grant: Grant) -> Result<Source, Problem> {
     };
     found_source.ok_or_else(|| {
         let (field, name) = (found.field, found.name);
-        if grant == Grant::AuthorizationCode {
+        // Where the connect page can ask for it, a consent is what is missing, whichever of its results the manifest names.
+        if grant == Grant::AuthorizationCode || plan.takes_consent() {
             consent_missing(format!(
                 "{field}: consent has not been given yet, and Secret {name} has neither code nor refresh_token; add one of them"
             ))

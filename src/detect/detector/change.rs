@@ -64,7 +64,7 @@ impl Detector<'_> {
             Some(plan) => {
                 let Some(said) = feed::read(plan, json) else {
                     self.seen.missing_ids += 1;
-                    self.unidentified.note_event(&plan.object_id, json);
+                    self.unidentified.note_event(&self.plan.name, &plan.object_id, json);
                     return None;
                 };
                 // The id of the event distinguishes it from others: its bytes may differ at each look.

@@ -125,6 +125,14 @@ impl Row {
         for (name, value) in self.date_members().filter(|(_, text)| *text != EMPTY).chain(pairs(self.repaired, " ")) {
             expected["datesConfiguration"][name] = json!(value);
         }
+        // The format of the date of change is that of the other one, too, unless it has one.
+        if let Some(Value::Object(dates)) = expected.get_mut("datesConfiguration")
+            && dates.contains_key("createdDateField")
+            && !dates.contains_key("createdDateFormat")
+            && let Some(format) = dates.get("updatedDateFormat").cloned()
+        {
+            dates.insert("createdDateFormat".to_owned(), format);
+        }
         for (name, value) in pairs(self.query, " && ") {
             expected["query"][name] = json!(value);
         }

@@ -3,7 +3,8 @@
 use super::draft::{Fields, Origin, PlainAuth, credential_hint, credential_keys, credential_label};
 use super::instance::is_link;
 use super::lists;
-use crate::api::connector::{ConnectorAuth, Parameter};
+use crate::api::connector::{ConnectorAuth, ConnectorResource, Parameter};
+use crate::api::resource::Resource;
 use crate::api::visible::one_line;
 use crate::catalog::words;
 
@@ -80,6 +81,8 @@ pub struct Field {
     pub options: Vec<String>,
     /// Must something be entered?
     pub is_required: bool,
+    /// Must something be entered for what is chosen at the moment?
+    pub is_needed: bool,
     /// What is wrong with what was entered; empty: nothing.
     pub problem: String,
 }
@@ -147,10 +150,20 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         Origin::Plain => (None, None),
     };
     let has_one = spec.is_some_and(|spec| spec.resources.len() == 1);
-    let resource = |of: &crate::api::connector::ConnectorResource| {
+    let resource = |of: &ConnectorResource| {
         let name = of.resource.name.as_str();
         let is_chosen = if entered.is_some() { fields.all("resource").any(|have| have == name) } else { has_one };
         choice(name, name, &words::request(of), is_chosen)
+    };
+    // Some parameters are needed whatever is polled, and others by some of the resources.
+    let chosen = |of: &&ConnectorResource| {
+        fields.all("resource").all(str::is_empty) || fields.all("resource").any(|have| have == of.resource.name)
+    };
+    let polled: Vec<_> =
+        spec.iter().flat_map(|spec| spec.resources.iter().filter(chosen)).map(|of| of.resource.clone()).collect();
+    let lacks = |own: &Parameter, polled: &[Resource]| {
+        let needed = spec.map(|spec| spec.parameters_for(polled, |_| false)).unwrap_or_default();
+        own.default_value.is_none() && own.one_of.is_empty() && needed.iter().any(|one| one.name == own.name)
     };
     let parameter = |own: &Parameter| Field {
         name: format!("parameter.{}", own.name),
@@ -158,7 +171,8 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         hint: own.description.as_deref().map(line).unwrap_or_default(),
         value: or(&format!("parameter.{}", own.name), own.default_value.as_deref().unwrap_or_default()),
         options: own.one_of.clone(),
-        // Which are needed depends on the resources that are chosen.
+        is_required: lacks(own, &[]),
+        is_needed: entered.is_some() && lacks(own, &polled),
         ..Field::default()
     };
     let needs_base_url = spec.is_none_or(|spec| spec.base_url.is_none());
@@ -253,6 +267,8 @@ mod tests {
         for key in catalog::names() {
             let spec = catalog::built_in(key).unwrap();
             let view = form(Origin::Connector(key, spec), "default", None, |_| false);
+            let has_fixed = view.parameters.iter().all(|field| !field.is_required || field.value.is_empty());
+            assert!(has_fixed, "{key}: what has a default need not be entered");
             assert_eq!(view.resources.len(), spec.resources.len(), "{key}");
             assert_eq!(view.credentials.is_empty(), spec.auth.is_none(), "{key}");
             assert!(view.auth.is_some() == spec.auth.is_none() && view.has_events, "{key}");

@@ -30,6 +30,15 @@ pub fn lines(entries: &[Entry], now: DateTime<Utc>) -> Vec<Line> {
     entries.iter().map(|entry| line(entry, now)).collect()
 }
 
+/// How many polls of a resource failed since the last one that did not, as far as the entries reach, which begin with the latest one.
+pub fn failures_in_a_row(entries: &[Entry], resource: &str) -> u64 {
+    let polls = entries.iter().filter(|entry| *entry.resource == *resource).filter_map(|entry| match &entry.what {
+        What::Polls { last, count, .. } => Some((last.end, *count)),
+        What::Delivery(_) => None,
+    });
+    polls.take_while(|(end, _)| matches!(end, PollEnd::Failed(_))).map(|(_, count)| u64::from(count)).sum()
+}
+
 fn line(entry: &Entry, now: DateTime<Utc>) -> Line {
     let at = Stamp::new(entry.at, now);
     let resource = one_line(&entry.resource).into_owned();
@@ -103,5 +112,8 @@ mod tests {
         assert_eq!(shown(&lines[0]), "poll 1 record on 2 pages, 3 delivered, 1 not accepted 12 ms true");
         assert_eq!(shown(&lines[1]), "12 polls failed: ProviderTimeout 30 s false");
         assert_eq!(lines[1].at.distance, "1 min ago");
+        let all = [entry(failed, 3), entry(failed, 12), entry(read, 1), entry(failed, 4)];
+        assert_eq!((failures_in_a_row(&all, "contacts"), failures_in_a_row(&all, "orders")), (15, 0));
+        assert_eq!(failures_in_a_row(&all[2..], "contacts"), 0);
     }
 }

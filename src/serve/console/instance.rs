@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::advice::{Advice, advice, by_buttons};
+use super::history::failures_in_a_row;
 use super::manifest::manifest;
 use super::overview::grouped;
 use super::stamp::Stamp;
@@ -15,6 +16,7 @@ use crate::api::visible::one_line;
 use crate::instances::current;
 use crate::instances::glance::{Glance, InstanceHealth, time};
 use crate::instances::waiting::WaitingEvent;
+use crate::observe::journal::Entry;
 use crate::poll::status::InstanceStatus;
 
 /// Conditions that are present only while something is wrong; the others hold while all is well.
@@ -90,6 +92,13 @@ impl InstancePage {
             resource.parked = parked.count() as u64;
         }
     }
+
+    /// Counts the polls of each resource that failed in a row.
+    pub fn count_failures(&mut self, entries: &[Entry]) {
+        for resource in &mut self.resources {
+            resource.failures = failures_in_a_row(entries, &resource.name);
+        }
+    }
 }
 
 /// How old the times of an instance are, which are not reported while nothing else changes.
@@ -160,6 +169,8 @@ pub struct ResourceRow {
     pub parked: u64,
     /// Whether deletions wait for approval.
     pub has_held_deletes: bool,
+    /// Polls that failed since the last one that did not, as this process saw them.
+    pub failures: u64,
 }
 
 /// What the page shows of an instance. `owner`: who declares it, if not this product. `current`: how it is, if this process runs it.
@@ -288,6 +299,7 @@ fn resource(own: &ResourceStatus, next_poll: Option<Stamp>, now: DateTime<Utc>) 
         delivered: grouped(own.delivered.and_then(|number| u64::try_from(number).ok()).unwrap_or_default()),
         parked: own.parked.and_then(|number| u64::try_from(number).ok()).unwrap_or_default(),
         has_held_deletes: own.conditions.iter().any(held),
+        failures: 0,
     }
 }
 

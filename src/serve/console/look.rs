@@ -128,6 +128,7 @@ pub async fn one(
     };
     let frame = console.frame(&visit, Some(&namespace)).await?;
     let history = console.journal.last(&of).unwrap_or_default();
+    view.count_failures(&history);
     let hidden = || WaitingList { is_hidden: true, ..WaitingList::default() };
     shown(&InstanceTemplate {
         frame,

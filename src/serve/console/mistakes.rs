@@ -38,7 +38,7 @@ pub fn sentence(problem: &Problem) -> Finding {
 impl FormView {
     /// Fields that must have a value and have none.
     pub fn missing(&self) -> Vec<Mistake> {
-        let own = self.texts().filter(|field| field.is_required && field.value.is_empty());
+        let own = self.texts().filter(|field| (field.is_required || field.is_needed) && field.value.is_empty());
         // A list that is added is one as soon as anything is entered for it.
         let added = self.lists.iter().filter(|list| list.fields.iter().any(|field| !field.value.is_empty()));
         let added =
@@ -247,5 +247,26 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// All that is missing is said at once, with the parameters that the chosen resources need.
+    #[test]
+    fn parameters_that_are_needed_are_asked_for_with_everything_else() {
+        let missing = |key: &str, pairs: &[(&str, &str)]| -> Vec<String> {
+            let spec = crate::catalog::built_in(key).unwrap();
+            let origin = Origin::Connector(key, spec);
+            let fields = Fields::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+            let view = form(origin, "default", Some(&fields), |_| false);
+            let (instance, _) = draft(origin, "default", &fields, |_| None).unwrap();
+            let mistakes = view.mistakes(&instance, problems(&instance, Some(spec)));
+            mistakes.into_iter().map(|own| own.field).collect()
+        };
+        let (name, namespace, interval) = (("name", "a"), ("namespace", "default"), ("interval", "15m"));
+        assert_eq!(missing("xero", &[name, namespace, interval]), ["parameter.tenantId", "callback"]);
+        let asana = [name, namespace, interval, ("callback", "https://h.example/in")];
+        assert_eq!(missing("asana", &[&asana[..], &[("resource", "users")]].concat()), ["parameter.workspace"]);
+        assert_eq!(missing("asana", &asana), ["parameter.project", "parameter.workspace"], "all are polled");
+        let blank = form(Origin::Connector("xero", crate::catalog::built_in("xero").unwrap()), "default", None, |_| false);
+        assert!(blank.parameters[0].is_required && !blank.parameters[0].is_needed);
     }
 }

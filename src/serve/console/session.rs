@@ -91,6 +91,11 @@ impl Sessions {
         Ok(session.clone())
     }
 
+    /// The session of an id, also one that has timed out.
+    pub fn look_up(&self, id: &str) -> Option<Session> {
+        self.open.get(&digest(id)).cloned()
+    }
+
     /// Ends a session.
     pub fn end(&mut self, id: &str) {
         self.open.remove(&digest(id));

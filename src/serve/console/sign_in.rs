@@ -56,6 +56,15 @@ impl SignIn {
 }
 
 impl Console {
+    /// What only the open session of a cookie has, if there is one. Nothing is asked of anyone for it.
+    pub(super) fn open_session(&self, cookie: Option<&str>, now: DateTime<Utc>) -> Option<String> {
+        let session = match &self.sign_in {
+            SignIn::Url { sessions, .. } => sessions.lock().look_up(cookie?)?,
+            SignIn::Token(_) => Pass::open(&self.seal, cookie?)?.session,
+        };
+        session.is_open(now).then_some(session.csrf)
+    }
+
     /// The session of a request. `by_person`: the use makes it last longer.
     pub(super) async fn admit(
         &self,

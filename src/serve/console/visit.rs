@@ -59,9 +59,12 @@ impl FromRequestParts<Arc<Console>> for Visit {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, console: &Arc<Console>) -> Result<Self, Refused> {
-        let client = client(parts, console)?;
+        let client = peer(parts)?;
         let by_person = !parts.headers.contains_key(BY_SCRIPT);
         let id = cookie(&parts.headers, &console.cookie_name());
+        // A session that was opened is one client, wherever it comes from; who has none shares the budget of the address.
+        let session = console.open_session(id, Utc::now());
+        may_ask(console, client, session.as_deref())?;
         let admitted = console.admit(&parts.headers, id, by_person, Utc::now()).await?;
         if let Some(kept) = parts.extensions.get::<NewCookie>() {
             *kept.0.lock() = admitted.cookie;
@@ -168,10 +171,24 @@ fn check_form(headers: &HeaderMap, console: &Console) -> Result<(), Refusal> {
 
 /// Who asks, if that is not too often.
 fn client(parts: &Parts, console: &Console) -> Result<IpAddr, Refused> {
-    let Some(Peer(client)) = parts.extensions.get::<Peer>().copied() else {
-        return Err(Refusal::Broken("the peer of the connection is not known").into());
+    let client = peer(parts)?;
+    may_ask(console, client, None)?;
+    Ok(client)
+}
+
+fn peer(parts: &Parts) -> Result<IpAddr, Refused> {
+    let peer = parts.extensions.get::<Peer>().copied();
+    peer.map(|Peer(client)| client).ok_or_else(|| Refusal::Broken("the peer of the connection is not known").into())
+}
+
+/// `session`: what identifies an open session.
+fn may_ask(console: &Console, client: IpAddr, session: Option<&str>) -> Result<(), Refused> {
+    let (mut budgets, now) = (console.budgets.lock(), Instant::now());
+    let may = match session {
+        Some(session) => budgets.take_session(session, now),
+        None => budgets.take(client, now),
     };
-    if console.budgets.lock().take(client, Instant::now()) { Ok(client) } else { Err(Refusal::Busy.into()) }
+    if may { Ok(()) } else { Err(Refusal::Busy.into()) }
 }
 
 /// The value of a cookie. Of several of one name, none is believed: another site of the host may have set one.

@@ -258,28 +258,65 @@ pub async fn setting(caller: Caller, At((id, setting)): At<(u64, String)>) -> Re
     settings.into_iter().find(|one| is(one, &setting)).map(Json).ok_or_else(no_setting)
 }
 
+/// `GET /instances/configuration/{setting}`.
+pub async fn own_setting(caller: Caller, At(setting): At<String>) -> Result<Json<Value>, Failure> {
+    let settings = caller.settings(&caller.own().await?).await?;
+    settings.into_iter().find(|one| is(one, &setting)).map(Json).ok_or_else(no_setting)
+}
+
 /// `PATCH /instances/{id}/configuration/{setting}`: sets the value of one that is there, or that an instance may have.
 pub async fn lay_setting(caller: Caller, At((id, setting)): At<(u64, String)>, Body(body): Body) -> Result<Shown, Failure> {
-    let instance = caller.find(id).await?;
-    let settings = caller.settings(&instance).await?;
-    let there = settings.iter().find(|one| is(one, &setting)).and_then(|one| one["key"].as_str());
-    let connector = change::connector(&caller.realm, &instance).await?;
-    let key = there.or_else(|| settable(&setting, connector.as_ref())).ok_or_else(no_setting)?.to_owned();
-    if body.get("key").is_some_and(|other| *other != *key) {
-        return Err(Failure::unusable("key is another setting than that of the path; leave it out"));
+    caller.lay_setting(&caller.find(id).await?, &setting, &body).await
+}
+
+/// `PATCH /instances/configuration/{setting}`.
+pub async fn lay_own_setting(caller: Caller, At(setting): At<String>, Body(body): Body) -> Result<Shown, Failure> {
+    caller.lay_setting(&caller.own().await?, &setting, &body).await
+}
+
+/// `PATCH /instances/{id}/configuration`: sets the values of several, by their keys.
+pub async fn lay_configuration(caller: Caller, At(id): At<u64>, Body(body): Body) -> Result<Shown, Failure> {
+    caller.lay_settings(&caller.find(id).await?, body).await
+}
+
+/// `PATCH /instances/configuration`.
+pub async fn lay_own_configuration(caller: Caller, Body(body): Body) -> Result<Shown, Failure> {
+    caller.lay_settings(&caller.own().await?, body).await
+}
+
+impl Caller {
+    async fn lay_setting(
+        &self,
+        instance: &ConnectorInstance,
+        setting: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Shown, Failure> {
+        let settings = self.settings(instance).await?;
+        let there = settings.iter().find(|one| is(one, setting)).and_then(|one| one["key"].as_str());
+        let connector = change::connector(&self.realm, instance).await?;
+        let key = there.or_else(|| settable(setting, connector.as_ref())).ok_or_else(no_setting)?.to_owned();
+        if body.get("key").is_some_and(|other| *other != *key) {
+            return Err(Failure::unusable("key is another setting than that of the path; leave it out"));
+        }
+        let Some(value) = body.get("propertyValue").filter(|value| key == POLLERS || !(value.is_object() || value.is_array()))
+        else {
+            return Err(Failure::unusable("propertyValue is missing or is not a value; send the value of the setting"));
+        };
+        let only = Map::from_iter([(key.clone(), value.clone())]);
+        let (headers, Json(settings)) = self.lay_settings(instance, only).await?;
+        // One that was taken away is listed no more.
+        let mut settings = settings.as_array().into_iter().flatten();
+        let shown = settings.find(|one| one["key"] == *key).cloned().unwrap_or_else(|| shown_setting(&key, &Value::Null));
+        Ok((headers, Json(shown)))
     }
-    let Some(value) = body.get("propertyValue").filter(|value| key == POLLERS || !(value.is_object() || value.is_array()))
-    else {
-        return Err(Failure::unusable("propertyValue is missing or is not a value; send the value of the setting"));
-    };
-    let changed = json!({"configuration": {&key: value}});
-    let Value::Object(changed) = changed else { return Err(no_setting()) };
-    let changed = change::change(&caller.realm, &instance, How::Lay, changed).await?;
-    let headers = caller.warned(&changed, "changed");
-    let settings = caller.settings(&changed.instance).await?;
-    // One that was taken away is listed no more.
-    let shown = settings.into_iter().find(|one| one["key"] == *key).unwrap_or_else(|| shown_setting(&key, &Value::Null));
-    Ok((headers, Json(shown)))
+
+    /// Sets these, and answers all.
+    async fn lay_settings(&self, instance: &ConnectorInstance, changed: Map<String, Value>) -> Result<Shown, Failure> {
+        let changed = Map::from_iter([("configuration".to_owned(), Value::Object(changed))]);
+        let changed = change::change(&self.realm, instance, How::Lay, changed).await?;
+        let headers = self.warned(&changed, "changed");
+        Ok((headers, Json(self.settings(&changed.instance).await?.into())))
+    }
 }
 
 fn shown_setting(key: &str, value: &Value) -> Value {

@@ -52,7 +52,7 @@ impl Shape {
 type Operation = (&'static str, &'static str, &'static str, Shape, Shape);
 
 /// All of the API.
-const OPERATIONS: [Operation; 34] = [
+const OPERATIONS: [Operation; 38] = [
     ("/elements", "get", "Lists the connectors", Shape::Nothing, Shape::Elements),
     ("/elements/{key}", "get", "Shows a connector", Shape::Nothing, Shape::Element),
     ("/elements/{key}/instances", "post", "Creates an instance of a connector", Shape::Body, Shape::Instance),
@@ -68,6 +68,27 @@ const OPERATIONS: [Operation; 34] = [
         "Lists the settings of the instance of the Element token",
         Shape::Nothing,
         Shape::Settings,
+    ),
+    (
+        "/instances/configuration",
+        "patch",
+        "Sets settings of the instance of the Element token, by their keys",
+        Shape::Object,
+        Shape::Settings,
+    ),
+    (
+        "/instances/configuration/{setting}",
+        "get",
+        "Shows a setting of the instance of the Element token, by its id or key",
+        Shape::Nothing,
+        Shape::Setting,
+    ),
+    (
+        "/instances/configuration/{setting}",
+        "patch",
+        "Sets the value of a setting of the instance of the Element token",
+        Shape::Setting,
+        Shape::Setting,
     ),
     ("/instances/enabled", "put", "Resumes the instance of the Element token", Shape::Nothing, Shape::Instance),
     ("/instances/enabled", "delete", "Suspends the instance of the Element token", Shape::Nothing, Shape::Instance),
@@ -92,6 +113,7 @@ const OPERATIONS: [Operation; 34] = [
     ("/instances/{id}", "patch", "Changes an instance", Shape::Body, Shape::Instance),
     ("/instances/{id}", "delete", "Deletes an instance with its Secrets and its state", Shape::Nothing, Shape::Nothing),
     ("/instances/{id}/configuration", "get", "Lists the settings of an instance", Shape::Nothing, Shape::Settings),
+    ("/instances/{id}/configuration", "patch", "Sets settings of an instance, by their keys", Shape::Object, Shape::Settings),
     ("/instances/{id}/configuration/{setting}", "get", "Shows a setting, by its id or key", Shape::Nothing, Shape::Setting),
     ("/instances/{id}/configuration/{setting}", "patch", "Sets the value of a setting", Shape::Setting, Shape::Setting),
     ("/instances/{id}/enabled", "put", "Resumes an instance", Shape::Nothing, Shape::Instance),
@@ -152,7 +174,7 @@ pub async fn show() -> Json<Value> {
 fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for (path, method, summary, body, answer) in OPERATIONS {
-        let mut operation = json!({"summary": summary, "responses": responses(answer)});
+        let mut operation = json!({"summary": summary, "responses": responses(method, body, answer)});
         let parameters: Vec<_> = parameters(path, method).collect();
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
@@ -184,14 +206,20 @@ fn document() -> Value {
     })
 }
 
-fn responses(answer: Shape) -> Value {
+fn responses(method: &str, body: Shape, answer: Shape) -> Value {
     let mut responses = Map::new();
     let granted = match answer.schema() {
         Some(schema) => json!({"description": "Done", "content": {"application/json": {"schema": schema}}}),
         None => json!({"description": "Done"}),
     };
     responses.insert("200".to_owned(), granted);
-    for (status, description) in REFUSALS {
+    let is_possible = |status: u16| match status {
+        409 => method != "get",
+        // About a body, which these requests do not have.
+        413 | 415 => body.schema().is_some(),
+        _ => true,
+    };
+    for (status, description) in REFUSALS.into_iter().filter(|(status, _)| is_possible(*status)) {
         let schema = json!({"$ref": "#/components/schemas/Error"});
         responses.insert(
             status.to_string(),

@@ -284,6 +284,21 @@ fn a_person_creates_an_instance_from_nothing() {
     assert!(!browser.source().contains(TOKEN) && !scene.local.stderr().contains(TOKEN));
 }
 
+/// Addresses of documentation are long words.
+#[test]
+fn the_form_of_every_connector_fits_a_phone() {
+    let Some(browser) = Browser::start(true) else { return };
+    let scene = Scene::empty();
+    browser.visit(&scene.ticket(0));
+    browser.wait_heading("Instances");
+    browser.resize(360, 780);
+    for key in pollinator::catalog::names() {
+        browser.visit(&format!("{}/new/from/{key}", scene.base));
+        browser.wait_heading("Poll ");
+        assert_fits(&browser);
+    }
+}
+
 /// Who goes back and forth finds the form as it was, and is not asked to send it again.
 #[test]
 fn a_form_keeps_what_was_entered_when_a_person_goes_back() {

@@ -155,6 +155,17 @@ fn what_the_secret_can_have_wrong() {
     assert_eq!(scene.oauth.asked(), 1);
 }
 
+/// Where consent can be given on the connect page, what is missing is a consent, whichever grant the manifest names.
+#[test]
+fn a_missing_token_asks_for_consent_where_it_can_be_given() {
+    for grant in ["RefreshToken", "AuthorizationCode"] {
+        let members = format!("grant: {grant}, authorizationUrl: \"http://127.0.0.1:9/authorize\"");
+        let scene = Scene::new(OauthServer::start(), &members, &[]);
+        let pollinator = scene.site.start_tracing();
+        assert!(pollinator.wait_reason("it", "ReauthorizationRequired").contains("consent has not been given yet"), "{grant}");
+    }
+}
+
 #[test]
 fn a_new_secret_heals_at_once() {
     let oauth = OauthServer::start();

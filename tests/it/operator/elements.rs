@@ -1,6 +1,7 @@
 //! The instances API in front of a cluster: whatever is done is done with the caller's token.
 
 mod awaited;
+mod expired;
 mod killed;
 mod replicated;
 

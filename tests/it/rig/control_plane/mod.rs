@@ -383,6 +383,11 @@ impl ControlPlane {
         command
     }
 
+    /// The key that signs tokens of `ServiceAccount`s, in PEM.
+    pub fn accounts_key(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("accounts.key")).expect("the plane's own folder")
+    }
+
     /// Where the plane's runtime runs what the rig needs of it.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime

@@ -150,6 +150,11 @@ impl Mock {
         keys.into_iter().flat_map(|key| self.manifests_of(key, &callback(key))).collect()
     }
 
+    /// The rewritten Connector of an entry.
+    pub fn connector(&self, key: &'static str) -> String {
+        self.manifests_of(key, "http://127.0.0.1:9/in").swap_remove(0)
+    }
+
     fn manifests_of(&self, key: &'static str, callback: &str) -> Vec<String> {
         let spec = catalog::built_in(key).expect("a built-in entry");
         let at = |resource: &str, address: &str| {
@@ -304,6 +309,10 @@ impl State {
         let grant = form.get("grant_type").map_or("", String::as_str);
         let is_granted = match oauth2.grant {
             Grant::ClientCredentials => grant == "client_credentials",
+            // A code comes with the redirect URI for which it was given (RFC 6749 §4.1.3).
+            _ if grant == "authorization_code" => {
+                form.get("code").is_some_and(|code| code.starts_with(canary::OAUTH)) && form.contains_key("redirect_uri")
+            }
             _ => grant == "refresh_token" && form.get("refresh_token").is_some_and(|token| token.starts_with(canary::OAUTH)),
         };
         let client = oauth2.client_authentication.as_ref();
@@ -320,7 +329,11 @@ impl State {
             self.fault(key, "token", format!("grant {grant}, client in body: {in_body}, in header: {in_header}"));
             return Answer::json(r#"{"error":"invalid_grant"}"#).with_status(400);
         }
-        Answer::json(json!({"access_token": self.access_token(key), "token_type": "Bearer", "expires_in": 3600}).to_string())
+        let mut granted = json!({"access_token": self.access_token(key), "token_type": "Bearer", "expires_in": 3600});
+        if grant == "authorization_code" {
+            granted["refresh_token"] = json!(format!("{}-{key}-refresh", canary::OAUTH));
+        }
+        Answer::json(granted.to_string())
     }
 }
 
