@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::catalog::show;
-use super::own_catalog::{CatalogFolder, find};
+use super::own_catalog::{CatalogFolder, OwnCatalog, find};
 use crate::api::connector::ConnectorSpec;
 use crate::api::manifest::{self, Manifest};
 use crate::api::resource::Resource;
@@ -45,23 +45,27 @@ pub struct NewArgs {
 ///
 /// On a terminal a person is asked for what the arguments leave out.
 pub fn run(args: &NewArgs) -> ExitCode {
+    let own = match args.catalog.read() {
+        Ok(own) => own,
+        Err(errors) => return show(Err(errors)),
+    };
     if !(io::stdin().is_terminal() && output::is_terminal()) {
-        return show(first(args));
+        return show(first(args, &own));
     }
     let mut lines = io::stdin().lines();
-    let completed = completed(args, |question| {
+    let completed = completed(args, &own, |question| {
         output::error(question);
         lines.next()?.ok()
     });
-    show(first(&completed))
+    show(first(&completed, &own))
 }
 
 /// The arguments with what a person answers: the parameters that the resources need and no default has, and where events are sent. An empty
 /// answer leaves the placeholder. `ask`: yields the answer to a question; none: no one answers any more.
-fn completed(args: &NewArgs, mut ask: impl FnMut(&str) -> Option<String>) -> NewArgs {
+fn completed(args: &NewArgs, own: &OwnCatalog, mut ask: impl FnMut(&str) -> Option<String>) -> NewArgs {
     let mut completed = args.clone();
     // What is wrong with the arguments is said afterwards.
-    let Ok((spec, polled)) = chosen(args) else { return completed };
+    let Ok((spec, polled)) = chosen(args, own) else { return completed };
     let polled: Vec<_> = polled.into_iter().cloned().collect();
     let is_given = |name: &str| args.settings.iter().any(|(given, _)| given == name);
     for parameter in &*spec.parameters_for(&polled, |_| false) {
@@ -89,9 +93,8 @@ fn completed(args: &NewArgs, mut ask: impl FnMut(&str) -> Option<String>) -> New
 }
 
 /// The entry, and its resources that are polled.
-fn chosen(args: &NewArgs) -> Result<(&'static ConnectorSpec, Vec<&'static Resource>), String> {
+fn chosen<'a>(args: &NewArgs, own: &'a OwnCatalog) -> Result<(&'a ConnectorSpec, Vec<&'a Resource>), String> {
     let key = args.key.as_str();
-    let own = args.catalog.read()?;
     let spec = own.entry(key)?;
     let polled = match &*args.resources {
         [] => spec.resources.iter().map(|resource| &resource.resource).collect(),
@@ -100,9 +103,9 @@ fn chosen(args: &NewArgs) -> Result<(&'static ConnectorSpec, Vec<&'static Resour
     Ok((spec, polled))
 }
 
-fn first(args: &NewArgs) -> Result<String, String> {
+fn first(args: &NewArgs, own: &OwnCatalog) -> Result<String, String> {
     let key = args.key.as_str();
-    let (spec, polled) = chosen(args)?;
+    let (spec, polled) = chosen(args, own)?;
     let parameters: BTreeMap<_, _> = args.settings.iter().cloned().collect();
     if let Some(unknown) = parameters.keys().find(|name| !spec.parameters.iter().any(|known| known.name == **name)) {
         let known: Vec<_> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     fn with(key: &str, resources: &[&str], settings: &[(&str, &str)]) -> Result<String, String> {
-        first(&NewArgs {
+        let args = NewArgs {
             key: key.to_owned(),
             resources: resources.iter().map(|name| (*name).to_owned()).collect(),
             name: None,
@@ -159,7 +162,8 @@ mod tests {
             callback: "https://h.example/in".to_owned(),
             settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             catalog: CatalogFolder::default(),
-        })
+        };
+        first(&args, &OwnCatalog::default())
     }
 
     #[test]
@@ -196,10 +200,11 @@ mod tests {
             (set("https://acme.zendesk.com"), "spec.parameters.subdomain"),
             (set(""), "spec.parameters.subdomain"),
         ] {
-            let refused = first(&args).unwrap_err();
+            let refused = first(&args, &OwnCatalog::default()).unwrap_err();
             assert!(refused.contains(part), "{args:?}: {refused}");
         }
-        assert!(first(&base()).is_ok() && first(&set("acme")).is_ok());
+        let own = OwnCatalog::default();
+        assert!(first(&base(), &own).is_ok() && first(&set("acme"), &own).is_ok());
     }
 
     #[test]
@@ -211,14 +216,16 @@ mod tests {
             namespace: None,
             callback: callback.to_owned(),
             settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            catalog: CatalogFolder::default(),
         };
         let answered = |of: &NewArgs, answers: &[&str]| {
             let (mut asked, mut answers) = (Vec::new(), answers.iter());
-            let completed = completed(of, |question| {
+            let own = OwnCatalog::default();
+            let completed = completed(of, &own, |question| {
                 asked.push(question.split(':').next().unwrap_or_default().to_owned());
                 answers.next().map(|answer| (*answer).to_owned())
             });
-            (asked.join(", "), first(&completed).unwrap())
+            (asked.join(", "), first(&completed, &own).unwrap())
         };
         let (asked, text) = answered(&args("asana", &[], CALLBACK), &["4711 ", "", "https://h.example/in"]);
         assert_eq!(asked, "Parameter project, Parameter workspace, Callback");
@@ -227,7 +234,7 @@ mod tests {
         let (asked, _) = answered(&args("asana", &[("workspace", "1")], "https://h.example/in"), &[]);
         assert_eq!(asked, "Parameter project", "the end of the input ends the questions");
         assert_eq!(answered(&args("datadog", &[], "https://h.example/in"), &[]).0, "", "a default is not asked for");
-        assert_eq!(completed(&args("nothing", &[], CALLBACK), |_| panic!("no question")).settings, []);
+        assert_eq!(completed(&args("nothing", &[], CALLBACK), &OwnCatalog::default(), |_| panic!("no question")).settings, []);
     }
 
     #[test]

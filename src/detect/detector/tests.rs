@@ -545,7 +545,7 @@ fn what_changes_between_two_passes_of_a_baseline_by_content_is_found_by_the_next
     let mut known = KnownSet::default();
     let view = View { mode: Mode::Baseline, cursor: None, window: Duration::ZERO, rehash: false };
     let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
-    let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+    let moment = Moment { date: Some(at("12:00:00")), age: Duration::ZERO, now: at("12:00:00") };
     for pass in [[row("1", 1), row("2", 1)], [row("1", 2), row("slipped by", 1)]] {
         detector.begin_listing(None, false);
         let found = detector.page(pass.iter().map(|json| Record { json, key: None }), &mut known, moment).unwrap();
