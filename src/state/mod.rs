@@ -202,6 +202,15 @@ pub struct ResourceState {
     /// Changes that one sink has and another lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<Taken>,
+    /// Single records that could not be read, in the order in which they were last asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+    /// The last round over the lists of a resource ended early, and the next one begins with this list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begins_round: bool,
+    /// Since when the limits of the provider have kept it from being polled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_since: Option<DateTime<Utc>>,
     /// Events accepted by the callback.
     #[serde(default)]
     pub delivered: u64,
@@ -214,6 +223,15 @@ pub struct ResourceState {
     /// When a poll last succeeded, at the least, as the status in a cluster has it; elsewhere it is not kept.
     #[serde(skip)]
     pub last_poll: Option<DateTime<Utc>>,
+}
+
+/// A single record that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Hash of the object's id.
+    pub object: u64,
+    /// Polls that did not read it, and read others.
+    pub tries: u32,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
@@ -231,6 +249,12 @@ impl ResourceState {
         self.failing.retain(|failing| is_due(failing.object));
         self.taken.retain(|taken| is_due(taken.object));
         self.failing.len() + self.taken.len() < before
+    }
+
+    /// A poll ended: the limits of the provider kept it from reading all, after it had read some or none. Answers whether that is news.
+    pub fn note_denied(&mut self, is_denied: bool, has_read: bool, now: DateTime<Utc>) -> bool {
+        let since = is_denied.then(|| self.denied_since.filter(|_| !has_read).unwrap_or(now));
+        std::mem::replace(&mut self.denied_since, since) != since
     }
 }
 
