@@ -245,6 +245,8 @@ words! {
         CursorOutOfReach,
         /// The provider's clock is behind the cursor, which it moved there before.
         CursorAhead,
+        /// The time from which on records are sent has not come.
+        StartsLater,
         /// All of the list is new since the last poll.
         ListTurnedOver,
         /// Records came into the list with dates before those that are known.

@@ -41,6 +41,7 @@ pub mod names;
 pub mod nearest;
 pub mod resource;
 pub mod schema;
+pub(crate) mod secrecy;
 mod shape;
 pub mod shaping;
 pub mod status;

@@ -61,7 +61,7 @@ pub struct Resource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub records_path: Option<String>,
-    /// Form of the records: List (an array) or Map (an object, id to record). Default: the connector's, else List.
+    /// Form of the records: List (an array) or Map (an object, id to record; a key whose value is null has no record). Default: the connector's, else List.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_as: Option<RecordsAs>,
     /// Path to the id in a record. At most one of idField, idFields. Default: the connector's, else id; for recordsAs Map the key.

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use chrono::Utc;
 use clap::Args;
 
 use super::ManifestArgs;
 use crate::local::definitions::Definitions;
 use crate::observe::output;
+use crate::plan::start_from::IN_THE_FUTURE;
 
 /// Prints the resolved plan of each instance, without network.
 #[derive(Debug, Args)]
@@ -30,6 +32,9 @@ pub fn run(args: &PlanArgs) -> ExitCode {
             output::line("---");
         }
         output::text(crate::plan::print::print(&planned.plan));
+        if planned.plan.resources.iter().any(|resource| resource.starts_later(Utc::now())) {
+            output::error(format_args!("{}: {IN_THE_FUTURE}", planned.plan.instance));
+        }
     }
     for (instance, problems) in &definitions.refused {
         for problem in problems {

@@ -4,6 +4,7 @@ mod content;
 mod deletes;
 mod detail;
 mod failure;
+mod first_poll;
 mod for_each;
 mod page_zero;
 pub mod wishes;
@@ -25,13 +26,13 @@ use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::{MemoryTokens, TokenStore};
 use crate::cpu::CpuBudget;
-use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, TooManyRecords, View};
 use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::seen::Seen as Counts;
 use crate::detect::selection::Undecided;
 use crate::detect::shape;
+use crate::detect::unidentified::Unidentified;
 use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
@@ -47,7 +48,7 @@ use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
 use crate::plan::json::scalar_text;
 use crate::plan::shaping::Shape;
-use crate::plan::{AuthPlan, ChangeBy, DateField, PaginationPlan, PollPlan, ResourcePlan, StartFrom};
+use crate::plan::{AuthPlan, ChangeBy, DateField, PaginationPlan, PollPlan, ResourcePlan};
 use crate::state::directory::Directory;
 use wishes::Wishes;
 
@@ -231,8 +232,8 @@ async fn ask(
             output::line(format_args!("  {line}"));
         }
     }
-    // As the second poll would see it, were nothing known: every record is a change.
-    let view = View { mode: Mode::Usual, cursor: since, window: window::UNBOUNDED, rehash: false };
+    let as_first = first_poll::mode(resource, since);
+    let view = View { mode: as_first, cursor: since, window: window::UNBOUNDED, rehash: false };
     // The ids and dates of records are shown, whatever of them is delivered.
     let mut whole = resource.clone();
     Arc::make_mut(&mut whole.extract).shape = Shape::default();
@@ -267,7 +268,7 @@ async fn ask(
         changes += found.changes.iter().filter(dated).count() as u64;
     }
     let seen = detector.seen();
-    let records = seen.records + seen.missing_ids + seen.nulls;
+    let records = seen.records + detector.unidentified().map_or(0, Unidentified::count);
     if show {
         let more = if ended || !walk.has_next() { "" } else { ", and more pages may follow" };
         let pagination = match (walk.detected(), &resource.pagination) {
@@ -311,22 +312,11 @@ async fn ask(
         output::line(format_args!(
             "  would deliver: {} from this lower bound; {}",
             count(changes, "event"),
-            first_poll(resource)
+            first_poll::sends(resource)
         ));
+        first_poll::show_warnings(resource);
     }
     Ok(Seen { records })
-}
-
-/// What the first poll sends of what is there.
-fn first_poll(resource: &ResourcePlan) -> String {
-    match resource.start_from {
-        StartFrom::Now if window::needs_whole_baseline(resource) => {
-            "startFrom: Now reads this list once and sends none of them".to_owned()
-        }
-        StartFrom::Now => "startFrom: Now reads its last hours once and sends none of them".to_owned(),
-        StartFrom::Earliest => "startFrom: Earliest sends all records that exist".to_owned(),
-        StartFrom::Time(time) => format!("startFrom sends those since {}", time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-    }
 }
 
 /// What the filter makes of the records of the pages that were read.

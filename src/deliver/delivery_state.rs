@@ -11,7 +11,7 @@ use super::sink::SinkName;
 use super::sinks::Sinks;
 use crate::api::conditions::Problem;
 use crate::detect::event::Change;
-use crate::detect::known::KnownSet;
+use crate::detect::known::{Details, KnownSet};
 
 /// An object whose change a sink did not take. Its body is not kept: the provider shows it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,11 +86,20 @@ impl DeliveryState<'_> {
             self.failing.retain(|failing| failing.object != change.object || failing.sink != *sink);
             self.taken.retain(|taken| taken.object != change.object || taken.sink != *sink);
             self.taken.push(Taken { sink: sink.clone(), object: change.object, event: event_hash(change) });
+            self.remember_sent(change);
         } else {
             self.failing.retain(|failing| failing.object != change.object);
             self.taken.retain(|taken| taken.object != change.object);
             self.known.remember_with(change.record, change.known, change.details.clone());
         }
+    }
+
+    /// A change was sent, and not every sink has it: if no sink was known to have the record, it is remembered as sent.
+    pub fn remember_sent(&mut self, change: &Change) {
+        let Some(sent) = change.known.unconfirmed(change.event.kind).filter(|_| change.is_announcement) else { return };
+        // What its fields were is not known to the receiver.
+        let details = change.details.clone().map(|details| Details { fields: Box::default(), ..details });
+        self.known.remember_with(change.record, sent, details.filter(|details| *details != Details::default()));
     }
 
     /// The earliest time at which a poll may send something to one of the sinks, each with its target's fingerprint: a failing object's

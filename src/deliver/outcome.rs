@@ -69,6 +69,9 @@ pub struct Try<'a> {
 /// Applies what became of a change that was just detected.
 pub fn apply_change(state: &mut DeliveryState<'_>, change: &Change, delivery: &Delivery, attempt: &Try<'_>) -> DeliveryOutcome {
     let Try { sink, now, .. } = *attempt;
+    if matches!(delivery, Delivery::Retry { .. } | Delivery::Refused { .. }) {
+        note_unconfirmed(state, sink, change, now);
+    }
     if let Some(outcome) = apply_to_sink(state, change.object, &change.event, delivery, attempt) {
         if outcome == DeliveryOutcome::Accepted {
             state.note_taken(sink, change, attempt.all);
@@ -79,7 +82,7 @@ pub fn apply_change(state: &mut DeliveryState<'_>, change: &Change, delivery: &D
     let tries = Tries::after(before, delivery);
     let next_try = tries.next(&change.event, now);
     if tries.attempts < TRIES_BEFORE_DEFERRED {
-        note_failing(state, sink, change.object, &tries, next_try.unwrap_or(now));
+        note_failing(state, sink, change.object, tries.counted(), next_try.unwrap_or(now));
         return DeliveryOutcome::Undelivered;
     }
     let event = QueuedEvent {
@@ -91,7 +94,7 @@ pub fn apply_change(state: &mut DeliveryState<'_>, change: &Change, delivery: &D
         next_try,
     };
     if state.sinks.enqueue(event, state.room).is_err() {
-        note_failing(state, sink, change.object, &tries, next_try.unwrap_or(now + chrono::Duration::hours(24)));
+        note_failing(state, sink, change.object, tries.counted(), next_try.unwrap_or(now + chrono::Duration::hours(24)));
         return DeliveryOutcome::QueueFull;
     }
     state.note_taken(sink, change, attempt.all);
@@ -163,6 +166,10 @@ impl<'d> Tries<'d> {
         Self { attempts: attempts + 1, refusals: refusals + refused, delivery }
     }
 
+    fn counted(&self) -> (u32, u32) {
+        (self.attempts, self.refusals)
+    }
+
     /// When it is tried next; `None` when it is to be parked.
     fn next(&self, event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.refusals >= REFUSALS_BEFORE_PARKED {
@@ -178,8 +185,24 @@ impl<'d> Tries<'d> {
     }
 }
 
-fn note_failing(state: &mut DeliveryState<'_>, sink: &SinkName, object: u64, tries: &Tries<'_>, next_try: DateTime<Utc>) {
-    let failing = Failing { sink: sink.clone(), object, attempts: tries.attempts, refusals: tries.refusals, next_try };
+/// A sink was sent a change and did not take it: it may have it all the same, and if the change is undone, that must be sent. While a sink is
+/// down this counts as no try.
+fn note_unconfirmed(state: &mut DeliveryState<'_>, sink: &SinkName, change: &Change, now: DateTime<Utc>) {
+    state.remember_sent(change);
+    let is_known = state.known.get(change.record).is_some_and(|known| known.sent_as().is_none());
+    if is_known && state.failing_at(sink, change.object).is_none() {
+        note_failing(state, sink, change.object, (0, 0), now);
+    }
+}
+
+fn note_failing(
+    state: &mut DeliveryState<'_>,
+    sink: &SinkName,
+    object: u64,
+    (attempts, refusals): (u32, u32),
+    next_try: DateTime<Utc>,
+) {
+    let failing = Failing { sink: sink.clone(), object, attempts, refusals, next_try };
     match state.failing.iter().position(|f| f.object == object && f.sink == *sink) {
         Some(index) => state.failing[index] = failing,
         None if state.failing.len() < MAX_FAILING => state.failing.push(failing),
@@ -204,6 +227,8 @@ mod tests {
     use crate::deliver::sample::{change, retry};
     use crate::deliver::sink::http::interpret::HttpCause;
     use crate::deliver::sink::{CALLBACK, Cause};
+    use crate::detect::event::Kind;
+    use crate::detect::known::Known;
     use crate::state::InstanceState;
 
     const TARGET: u64 = 9;
@@ -310,6 +335,27 @@ mod tests {
         assert!(state.sinks.events().is_empty());
         apply(&mut state, &change(1, 1), &Delivery::Accepted, at(0));
         assert!(!state.sinks.health(&CALLBACK).is_down());
+    }
+
+    #[test]
+    fn what_was_tried_is_remembered_though_the_sink_is_down() {
+        let mut state = state();
+        apply(&mut state, &change(7, 1), &Delivery::Accepted, at(0));
+        for object in 0..5 {
+            apply(&mut state, &change(object, 1), &retry(), at(0));
+        }
+        assert!(state.sinks.health(&CALLBACK).is_down());
+        let new = Change { is_announcement: true, ..change(8, 1) };
+        for change in [&change(7, 2), &new, &change(9, 2)] {
+            apply(&mut state, change, &retry(), at(1));
+        }
+        let own = &state.resources["contacts"];
+        let tried: Vec<_> = own.failing.iter().map(|failing| (failing.object, failing.attempts)).collect();
+        assert_eq!(tried, [(0, 1), (1, 1), (2, 1), (3, 1), (7, 0)]);
+        let sent = |object| own.known.get(object).and_then(Known::sent_as);
+        assert_eq!((sent(7), sent(8), own.known.get(9)), (None, Some(Kind::Updated), None));
+        apply(&mut state, &new, &Delivery::Accepted, at(2));
+        assert_eq!(known_version(&state, 8), Some(1));
     }
 
     #[test]

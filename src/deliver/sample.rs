@@ -34,6 +34,7 @@ pub(crate) fn event(object_id: &str, kind: Kind, data: &str) -> Event {
 pub(crate) fn change(object: u64, version: u64) -> Change {
     let token = VersionToken { updated_text: None, content: version.into() };
     Change {
+        is_announcement: false,
         object,
         record: object,
         known: Known { version, date: Some(1), age: Age::Settled, deleted: false },

@@ -108,7 +108,7 @@ pub fn triage(state: &mut DeliveryState<'_>, changes: &[Change], targets: Target
             step.lacking[index] += 1;
             let failing = state.failing_at(sink, change.object);
             if failing.is_none_or(|failing| failing.next_try <= now) {
-                ready.push(Ready { index, failed_before: failing.is_some() });
+                ready.push(Ready { index, failed_before: failing.is_some_and(|failing| failing.attempts > 0) });
             }
         }
         let admission = target.map(|target| state.sinks.health(sink).admission(target, now));

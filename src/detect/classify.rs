@@ -187,11 +187,25 @@ impl<'p> ChangeClassifier<'p> {
         }
     }
 
+    /// Classifies a record that was sent as this kind, which no sink has confirmed: it is sent again, or its deletion, since a sink may have it.
+    pub fn classify_sent(&self, view: &RecordView<'_>, kind: Kind) -> Class {
+        match (view.is_deleted(), view.is_excluded()) {
+            (true, _) => Class::Change(Kind::Deleted),
+            (false, true) if self.tells_leaving() => Class::Change(Kind::Deleted),
+            (false, true) => Class::Left,
+            (false, false) => Class::Change(kind),
+        }
+    }
+
+    /// Whether the receiver is to know that a record does not match the filter any more.
+    pub fn tells_leaving(&self) -> bool {
+        self.plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted)
+    }
+
     /// A record that the filter excludes. What was announced is deleted, where the receiver is to know or it is deleted in truth.
     fn excluded(&self, view: &RecordView<'_>, before: Option<Known>) -> Class {
-        let leaves = self.plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted);
         match before {
-            Some(Known { deleted: false, .. }) if leaves || view.is_deleted() => Class::Change(Kind::Deleted),
+            Some(Known { deleted: false, .. }) if self.tells_leaving() || view.is_deleted() => Class::Change(Kind::Deleted),
             Some(Known { deleted: false, .. }) => Class::Left,
             _ => Class::Remember,
         }

@@ -70,6 +70,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
         record: id_hash(id),
         known: Known { version, date: until, age: Age::Open, deleted: true },
         details: None,
+        is_announcement: false,
         date: row.date,
         event: Event {
             id: event,

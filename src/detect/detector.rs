@@ -14,7 +14,7 @@ use super::clock::ProviderClock;
 use super::day_times::DayTimes;
 use super::event::{Change, Kind};
 use super::filter;
-use super::known::{AlreadyHashed, KnownSet, MAX_KNOWN};
+use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::life;
 use super::order::Earlier;
 use super::page_reading::Row;
@@ -28,7 +28,7 @@ use super::unidentified::Unidentified;
 use super::unreadable_date::UnreadableDate;
 use super::volatile::VolatileWatch;
 use super::window::{self, CursorUpdate};
-use crate::plan::{Order, ResourcePlan};
+use crate::plan::{Order, ResourcePlan, StartFrom};
 
 /// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
 #[derive(Debug)]
@@ -212,7 +212,6 @@ impl<'p> Detector<'p> {
         for record in records {
             let Ok(mut view) = self.reader.read(record.json, record.key) else {
                 self.unidentified.note(&self.plan.name, &self.plan.extract.id, record.json);
-                self.seen.count_unidentified(record.json);
                 self.pass.iter_mut().for_each(Pass::note_unidentified);
                 continue;
             };
@@ -252,9 +251,11 @@ impl<'p> Detector<'p> {
             }
             let (before, sign) = life::listed(self.plan, &view, id, known);
             found.note(sign);
+            let (sent_as, is_kept) = (before.and_then(Known::sent_as), before.is_some());
+            // Whatever it was sent as, it is not known until a sink has confirmed it.
+            let before = before.filter(|_| sent_as.is_none());
             self.note_life(&view, (id, date), before);
-            let class = self.classify(&view, (id, date), before, &clock);
-            let class = self.unless_undone(class, &view, before);
+            let class = self.class(&view, (id, date), (before, sent_as), &clock);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.
             if later == Later::Neither && !is_known && self.order != Order::Ascending {
@@ -263,7 +264,7 @@ impl<'p> Detector<'p> {
             if let Some(index) = twin.and_then(|twin| twin.change) {
                 changes[index] = None;
             }
-            let is_remembered = before.is_some() || matches!(class, Class::Same | Class::Older | Class::Left);
+            let is_remembered = is_kept || matches!(class, Class::Same | Class::Older | Class::Left);
             if !is_remembered && known.len() + changes.len() >= MAX_KNOWN {
                 return Err(TooManyRecords);
             }
@@ -299,7 +300,9 @@ impl<'p> Detector<'p> {
                     let fields = changes::between(self.plan, kind, record.json, &known.fields(id));
                     let details = self.details(&view, record.json, before, known.details(id));
                     let known = self.classifier.known(&view, before, &clock);
-                    let Some(change) = self.change(&view, kind, record.json, (known, details, fields)) else { continue };
+                    let Some(change) = self.change(&view, kind, record.json, (before, known), (details, fields)) else {
+                        continue;
+                    };
                     self.seen.unknown += u64::from(before.is_none());
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         // Those that were dropped leave gaps, and yet a later one has a greater number.
@@ -352,11 +355,13 @@ impl<'p> Detector<'p> {
         let renewed = window::renewed(self.plan, cursor, self.provider_date());
         let next = window::next_cursor(cursor, self.seen.greatest.max(ending.baseline_from).max(renewed), ending.undelivered);
         let from = match (mode, self.plan.start_from) {
-            (Mode::Usual, crate::plan::StartFrom::Time(from)) => cursor.or(Some(from)),
+            (Mode::Usual, StartFrom::Time(from)) => cursor.or(Some(from)),
             (Mode::Usual, _) => cursor,
             (Mode::Baseline, _) => ending.baseline_from,
             (Mode::FirstRead, _) => None,
         };
+        // What is dated before the time from which on records are sent must not be the beginning of a later poll.
+        let next = next.filter(|next| mode != Mode::Usual || from.is_none_or(|from| *next >= from));
         let window = if mode == Mode::Usual { window } else { Duration::ZERO };
         CursorUpdate {
             cursor: next,

@@ -90,6 +90,8 @@ pub struct Change {
     pub known: Known,
     /// What it says in addition to that.
     pub details: Option<Details>,
+    /// No sink was known to have the record, and its deletion can be found: that it was sent is remembered from the first try on.
+    pub is_announcement: bool,
     /// The date that the cursor must not pass while the change is not taken; `None` when it has none.
     pub date: Option<DateTime<Utc>>,
 }

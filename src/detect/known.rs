@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::details::{Details, DetailsView, Presence};
+use super::event::Kind;
 use super::packed::{Entry, PACKED, Unpacked};
 pub use super::packed::{Form, Packed};
 use super::partition::{Horizons, SPLIT_AT};
@@ -36,6 +37,23 @@ pub struct Known {
     pub age: Age,
     /// It was a tombstone.
     pub deleted: bool,
+}
+
+/// Versions that no record has: of one that was sent as new, or as updated, and that no sink has confirmed.
+const SENT: [(Kind, u64); 2] = [(Kind::Created, 0x7365_6e74_206e_6577), (Kind::Updated, 0x7365_6e74_2075_7064)];
+
+impl Known {
+    /// What is remembered of a record that no sink was known to have, once it was sent as this kind and not confirmed: a sink may have it.
+    /// `self` is what is known of it once it is confirmed. `None` for a deletion.
+    pub fn unconfirmed(self, kind: Kind) -> Option<Self> {
+        let (_, version) = SENT.into_iter().find(|(sent, _)| *sent == kind)?;
+        Some(Self { version, age: Age::Open, deleted: false, ..self })
+    }
+
+    /// As which kind a record was sent that no sink has confirmed; `None` for what every sink has.
+    pub fn sent_as(self) -> Option<Kind> {
+        SENT.into_iter().find(|(_, version)| *version == self.version && !self.deleted).map(|(kind, _)| kind)
+    }
 }
 
 /// Where a version's date was on the provider's clock when the version was seen. A date says nothing finer than its unit, so until

@@ -106,6 +106,7 @@ pub fn deletion(
             deleted: true,
         },
         details: Some(Details { lives: details.lives, ..Details::default() }),
+        is_announcement: false,
         date: None,
         event: Event {
             id: event,
@@ -184,6 +185,27 @@ mod tests {
             assert_eq!((change.event.data.get(), &*change.event.object_id), (r#"{"id":7}"#, "7"));
             assert!(ids.insert(created[0].event.id.clone()) && ids.insert(change.event.id));
         }
+    }
+
+    #[test]
+    fn a_record_that_was_sent_as_new_and_is_not_found_any_more_is_deleted() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        let send = |known: &mut KnownSet| {
+            let change = list(&plan, &mut known.clone(), OLD).remove(0);
+            let sent = change.known.unconfirmed(change.event.kind).unwrap();
+            known.remember_with(change.record, sent, change.details.clone());
+            assert!(change.is_announcement);
+            (change.event.kind, change.event.id)
+        };
+        let first = send(&mut known);
+        mark(&mut known, "7", Presence::Missed);
+        assert_eq!(send(&mut known), first, "it was missed once, and is listed again");
+        assert_eq!(known.details(id_hash("7")).unwrap().presence, Presence::Listed);
+        mark(&mut known, "7", Presence::Gone);
+        let change = deleted(&plan, &mut known, "7");
+        assert_eq!((change.event.kind, &*change.event.object_id), (Kind::Deleted, "7"));
+        let again = list(&plan, &mut known, OLD).remove(0).event;
+        assert_eq!((again.kind, again.id == first.1), (Kind::Created, false));
     }
 
     /// These must never change: receivers recognise repeated events by them.

@@ -17,10 +17,6 @@ pub struct Seen {
     pub listed: u64,
     /// Of these, records dated long before what was asked for.
     pub outdated: u64,
-    /// Rows without an id that are not `null`, in all listings.
-    pub missing_ids: u64,
-    /// Rows that are `null`, in all listings: no records.
-    pub nulls: u64,
     /// Records whose date could not be read, in this listing.
     pub bad_dates: u64,
     /// Records whose date is further ahead of the provider's clock than the plan allows, in this listing.
@@ -70,20 +66,9 @@ impl Seen {
 
     /// Another listing of the same poll begins.
     pub(super) fn begin_listing(&mut self) {
-        let Self { records, missing_ids, nulls, unknown, seen_before, .. } = *self;
+        let Self { records, unknown, seen_before, .. } = *self;
         let Self { whole_days, greatest, newest_change, disorder, .. } = *self;
-        *self = Self {
-            records,
-            missing_ids,
-            nulls,
-            unknown,
-            seen_before,
-            whole_days,
-            greatest,
-            newest_change,
-            disorder,
-            ..Self::default()
-        };
+        *self = Self { records, unknown, seen_before, whole_days, greatest, newest_change, disorder, ..Self::default() };
     }
 
     /// The date before which nothing can come up again, where that is `horizon` for dates of the finest unit. Records of a day are known as
@@ -101,8 +86,6 @@ impl Seen {
         self.records += other.records;
         self.listed += other.listed;
         self.outdated += other.outdated;
-        self.missing_ids += other.missing_ids;
-        self.nulls += other.nulls;
         self.bad_dates += other.bad_dates;
         self.far_ahead += other.far_ahead;
         self.repeated_ids += other.repeated_ids;
@@ -118,18 +101,9 @@ impl Seen {
         self.reached_lower |= other.reached_lower;
     }
 
-    /// Whether a row was listed, whatever it was.
+    /// Whether a record with an id was listed.
     pub fn any(&self) -> bool {
         *self != Self::default()
-    }
-
-    /// Counts a row without an id.
-    pub(super) fn count_unidentified(&mut self, json: &str) {
-        if json == "null" {
-            self.nulls += 1;
-        } else {
-            self.missing_ids += 1;
-        }
     }
 
     /// Counts one record by its mark.

@@ -77,6 +77,16 @@ impl Unidentified {
         unidentified
     }
 
+    /// Rows without an id that are not `null`.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rows without an id, those included that are `null`.
+    pub fn count(&self) -> u64 {
+        self.rows + self.nulls
+    }
+
     /// Whether every row has an id.
     pub fn is_empty(&self) -> bool {
         self.rows == 0 && self.nulls == 0

@@ -142,7 +142,9 @@ pub fn next_window(plan: &ResourcePlan, window: Duration, old: Option<DateTime<U
     let whole = if needs_full_known_set(plan) { UNBOUNDED } else { lookback(plan).saturating_add(plan.created_tolerance) };
     match (old, next) {
         (Some(old), Some(next)) => whole.min(window.saturating_add((next - old).to_std().unwrap_or_default())),
-        _ => whole,
+        // Nothing was seen from there on.
+        (Some(_), None) => whole.min(window),
+        (None, _) => whole,
     }
 }
 
@@ -258,6 +260,7 @@ mod tests {
         assert_eq!(window(60, 50, Some(at("10:00:00"))), 70, "as far as it must");
         assert_eq!(window(60, 300, Some(at("10:00:00"))), 70, "a narrower one forgets at once");
         assert_eq!(window(0, 0, None), 70, "the first read knows all that it saw, and the margin is always read");
+        assert_eq!(next_window(&sample::resource(), Duration::ZERO, Some(at("10:00:00")), None), Duration::ZERO);
         let mut plan = sample::resource();
         std::sync::Arc::make_mut(&mut plan.extract).created = None;
         assert_eq!(next_window(&plan, span(5), None, Some(at("10:00:00"))), UNBOUNDED);

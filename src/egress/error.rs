@@ -308,9 +308,11 @@ impl EgressError {
             Self::Tls(fault) => {
                 let fix = match fault {
                     TlsFault::Untrusted => {
-                        "install its authority where Pollinator runs (SSL_CERT_FILE), or renew the certificate"
+                        "install its authority where Pollinator runs (SSL_CERT_FILE) and restart Pollinator, which reads it at the start, or renew the certificate"
                     }
-                    TlsFault::NoTrustRoots => "install CA certificates there, or name a bundle in SSL_CERT_FILE",
+                    TlsFault::NoTrustRoots => {
+                        "install CA certificates there, or name a bundle in SSL_CERT_FILE, and restart Pollinator"
+                    }
                     TlsFault::WrongName => "use a host name that the certificate covers",
                     TlsFault::Expired | TlsFault::BadCertificate => "renew the certificate of the server",
                     TlsFault::ClientCertificate => "name one that it accepts in tls.clientCertificateRef",

@@ -21,6 +21,8 @@ const PER_HOST: usize = 4;
 const IN_ALL: usize = 1_280;
 /// A wait that a request spends in its place; after a longer one it is to come again.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// An instance whose last request took longer than this leaves some permits to others, as if it had had no answer.
+const LONG: Duration = Duration::from_secs(10);
 /// Waits that are kept before the expired ones are looked for.
 const SWEEP: usize = 64;
 /// How long it is remembered how an instance's last request ended, at least.
@@ -81,6 +83,8 @@ pub struct Permit {
     shared: Arc<Shared>,
     instance: InstanceRef,
     ticket: Ticket,
+    /// When it was its turn.
+    granted: Instant,
 }
 
 impl Default for HostBudget {
@@ -107,13 +111,15 @@ impl HostBudget {
         self.check(origin, credential)?;
         let (ticket, called) = self.shared.queue.lock().ask(origin, instance);
         // Made before waiting: a caller that gives up gives the place back.
-        let permit = Permit { shared: Arc::clone(&self.shared), instance: instance.clone(), ticket };
+        let (shared, granted) = (Arc::clone(&self.shared), Instant::now());
+        let mut permit = Permit { shared, instance: instance.clone(), ticket, granted };
         if called.await.is_err() {
             // The end of a call is dropped only with its permit.
             return Err(Duration::from_secs(1));
         }
         // Another caller may have received a retry-after in the meantime.
         self.check(origin, credential)?;
+        permit.granted = Instant::now();
         Ok(permit)
     }
 
@@ -172,11 +178,13 @@ impl HostBudget {
 impl Permit {
     /// Notes how its request ended: an instance whose requests hang leaves some permits to others from now on.
     pub fn note<T>(&self, sent: &Result<T, EgressError>) {
+        let now = Instant::now();
         let standing = match sent {
             Err(EgressError::Timeout(_)) => Standing::Hangs,
+            Ok(_) | Err(_) if now.saturating_duration_since(self.granted) >= LONG => Standing::Hangs,
             Ok(_) | Err(_) => Standing::Answers,
         };
-        self.shared.queue.lock().standings.note(&self.instance, standing, Instant::now());
+        self.shared.queue.lock().standings.note(&self.instance, standing, now);
     }
 }
 
@@ -275,6 +283,7 @@ mod tests {
         let budget = HostBudget::new(2, 10);
         let (a, b) = (origin("https://a.example"), origin("https://b.example"));
         let first = now(&budget, &a, 1).expect("free").expect("no hold");
+        first.note(&Ok(()));
         let _second = now(&budget, &a, 2).expect("free").expect("no hold");
         assert!(now(&budget, &a, 1).is_none(), "a third request to the same host must wait");
         assert!(now(&budget, &b, 1).is_some(), "another host has its own budget");
@@ -417,6 +426,22 @@ mod tests {
         budget.acquire(&origins[0], &slow, 1).await.expect("free").note(&Ok(()));
         let held: Vec<_> = origins.iter().map_while(|origin| budget.acquire(origin, &slow, 1).now_or_never()).collect();
         assert_eq!(held.len(), 8, "it answers");
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_answers_late_leaves_a_permit_of_its_host_to_others() {
+        let budget = HostBudget::new(4, 64);
+        let (late, other, a) = (of(1), of(2), origin("https://a.example"));
+        let take =
+            |instance: &InstanceRef| budget.acquire(&a, instance, 1).now_or_never().map(|permit| permit.expect("no hold"));
+        for (took, most) in [(LONG, 3), (LONG / 2, 4)] {
+            let mut permit = take(&late).expect("free");
+            permit.granted = permit.granted.checked_sub(took).expect("the clock began before");
+            permit.note(&Ok(()));
+            drop(permit);
+            let held: Vec<_> = std::iter::from_fn(|| take(&late)).collect();
+            assert_eq!((held.len(), take(&other).is_some()), (most, most < 4), "{took:?}");
+        }
     }
 
     #[test]

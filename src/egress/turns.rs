@@ -4,7 +4,9 @@
 //! would wait until one of them times out. Two rules keep permits free instead:
 //!
 //! - **What an instance is known for decides how many permits it leaves to others.** The last quarter is closed to those whose last request
-//!   hung, and the last eighth to those of whom nothing is known yet. However many hang, an instance that answers finds a permit.
+//!   hung, and the last eighth to those of whom nothing is known yet. However many hang, an instance that answers finds a permit. The last permit
+//!   of a lane is closed to those whose last request hung, too, and to those of whom nothing is known and who have one there already: instances
+//!   that share a host do not wait for each other's requests to end.
 //! - **A namespace may use up to sixteen times what is free** (as switches share their buffers between ports). Alone it gets nearly
 //!   everything, and still leaves some; the more of them are greedy, the less each gets.
 //!
@@ -27,7 +29,7 @@ pub enum Standing {
     /// Nothing is known yet.
     #[default]
     Unknown,
-    /// A deadline passed.
+    /// A deadline passed, or the answer took very long.
     Hangs,
 }
 
@@ -51,6 +53,8 @@ pub struct Turns<L> {
     last: u64,
     /// Permits that are used in each lane.
     lanes: HashMap<L, usize>,
+    /// Of these, those of each instance.
+    in_lane: HashMap<(L, InstanceRef), usize>,
     holders: HashMap<Ticket, Place<L>>,
     places: HashMap<Ticket, (Place<L>, Standing)>,
     /// Those who wait, by what decides whether any of them may have a permit, so that they are passed over together.
@@ -76,6 +80,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
             permits,
             last: 0,
             lanes: HashMap::new(),
+            in_lane: HashMap::new(),
             holders: HashMap::new(),
             places: HashMap::new(),
             waiting: BTreeMap::new(),
@@ -99,6 +104,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         let ticket = self.fairest()?;
         let place = self.stop_waiting(ticket)?;
         *self.lanes.entry(place.lane.clone()).or_default() += 1;
+        *self.in_lane.entry((place.lane.clone(), place.instance.clone())).or_default() += 1;
         *self.by_namespace.entry(Arc::clone(&place.instance.namespace)).or_default() += 1;
         *self.by_instance.entry(place.instance.clone()).or_default() += 1;
         self.holders.insert(ticket, place);
@@ -112,6 +118,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
                 take_one(&mut self.lanes, &lane);
                 take_one(&mut self.by_namespace, &instance.namespace);
                 take_one(&mut self.by_instance, &instance);
+                take_one(&mut self.in_lane, &(lane, instance));
             }
             None => drop(self.stop_waiting(ticket)),
         }
@@ -151,8 +158,8 @@ impl<L: Clone + Eq + Hash> Turns<L> {
             if used >= room.saturating_mul(SHARE) {
                 continue;
             }
-            for (_, waiters) in group.iter().filter(|(lane, _)| self.has_room(lane, *standing)) {
-                let own = self.first_of(waiters).map(|(own, ticket)| (used, own, ticket));
+            for (lane, waiters) in group.iter().filter(|(lane, _)| self.has_room(lane, *standing)) {
+                let own = self.first_of(waiters, lane, *standing).map(|(own, ticket)| (used, own, ticket));
                 found = [found, own].into_iter().flatten().min();
             }
         }
@@ -161,10 +168,15 @@ impl<L: Clone + Eq + Hash> Turns<L> {
 
     /// Of those who wait in one lane: the one whose instance uses the fewest permits, and how many. The first whose instance uses none ends
     /// the search: thousands may wait.
-    fn first_of(&self, waiters: &Waiters) -> Option<(usize, Ticket)> {
+    fn first_of(&self, waiters: &Waiters, lane: &L, standing: Standing) -> Option<(usize, Ticket)> {
+        let is_last = self.permits.per_lane > 1 && count(&self.lanes, lane) + 1 == self.permits.per_lane;
+        let leaves_last = is_last && standing == Standing::Unknown;
         let mut first = None;
         for (ticket, instance) in waiters {
             let used = count(&self.by_instance, instance);
+            if leaves_last && used > 0 && self.in_lane.contains_key(&(lane.clone(), instance.clone())) {
+                continue;
+            }
             if first.is_none_or(|(least, _)| used < least) {
                 first = Some((used, *ticket));
             }
@@ -195,7 +207,11 @@ impl<L: Clone + Eq + Hash> Turns<L> {
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         let nobody_waits = self.waiting.is_empty() && self.places.is_empty();
-        nobody_waits && self.lanes.is_empty() && self.by_namespace.is_empty() && self.by_instance.is_empty()
+        nobody_waits
+            && self.lanes.is_empty()
+            && self.in_lane.is_empty()
+            && self.by_namespace.is_empty()
+            && self.by_instance.is_empty()
     }
 }
 
@@ -288,6 +304,30 @@ mod tests {
         assert_eq!(grant_all(&mut turns).len(), 3);
         let other = turns.ask(&instance(1, 0), Standing::Answers, 0);
         assert_eq!(grant_all(&mut turns), [other]);
+    }
+
+    #[test]
+    fn an_instance_of_which_nothing_is_known_leaves_the_last_permit_of_a_host_to_others() {
+        let mut turns = Turns::new(PERMITS);
+        (0..12).for_each(|_| {
+            turns.ask(&instance(0, 0), Standing::Unknown, 0);
+        });
+        let held = grant_all(&mut turns);
+        assert_eq!(held.len(), 3);
+        let newcomer = turns.ask(&instance(0, 1), Standing::Unknown, 0);
+        assert_eq!(grant_all(&mut turns), [newcomer]);
+        turns.leave(newcomer);
+        assert!(grant_all(&mut turns).is_empty());
+        // what it has at other hosts does not count
+        turns.ask(&instance(0, 2), Standing::Unknown, 1);
+        let elsewhere = turns.ask(&instance(0, 2), Standing::Unknown, 0);
+        assert!(grant_all(&mut turns).contains(&elsewhere));
+        // one that answers may have all four
+        let mut turns = Turns::new(PERMITS);
+        (0..12).for_each(|_| {
+            turns.ask(&instance(0, 0), Standing::Answers, 0);
+        });
+        assert_eq!(grant_all(&mut turns).len(), 4);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::known::KnownSet;
 use crate::detect::record::RecordReader;
 use crate::detect::seen::Seen as Counts;
+use crate::detect::unidentified::Unidentified;
 use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
@@ -50,6 +51,8 @@ pub struct Read {
     pub ids: Vec<String>,
     /// What the detector counted.
     pub counts: Counts,
+    /// Rows without an id.
+    pub unidentified: u64,
     /// What is wrong with the date fields of the plan.
     pub absent_date: Option<String>,
     /// Where the next listing begins.
@@ -107,7 +110,8 @@ pub async fn read(
         ended = !reader.has_next();
     }
     let counts = detector.seen();
-    seen.records = counts.records + counts.missing_ids;
+    let unidentified = detector.unidentified().map_or(0, Unidentified::rows);
+    seen.records = counts.records + unidentified;
     seen.ids = ids.iter().collect::<HashSet<_>>().len() as u64;
     let token = if ended { reader.next_token()? } else { None };
     Ok(Read {
@@ -115,6 +119,7 @@ pub async fn read(
         ended,
         ids,
         counts,
+        unidentified,
         absent_date: detector.absent_date().map(|absent| absent.to_string()),
         token,
         pagination: reader.detected_pagination().cloned(),

@@ -66,7 +66,7 @@ pub async fn verify(key: &str, spec: &ConnectorSpec, recording: &Recording) -> V
 pub fn doubts(read: &Read, id_field: &str) -> Vec<String> {
     let counts = &read.counts;
     let of = |count: u64, what: &str| (count > 0).then(|| format!("{count} of {} records {what}", read.seen.records));
-    let ids = of(counts.missing_ids, &format!("have no id at {id_field}"));
+    let ids = of(read.unidentified, &format!("have no id at {id_field}"));
     let dates = of(counts.bad_dates, "have a date that does not match datesConfiguration");
     ids.into_iter().chain(dates).chain(read.absent_date.clone()).collect()
 }

@@ -12,6 +12,7 @@ use url::Url;
 use super::pagination::Position;
 use super::split::MAX_BODY;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::secrecy::{self, MASK};
 use crate::api::uri::RESERVED;
 use crate::auth::RequestAuth;
 use crate::egress::{Limits, Overflow, Redirects, Request};
@@ -198,27 +199,20 @@ fn push_string(text: &mut String, value: &str) {
 
 /// A request as it is shown to a person: every credential is replaced by `***`.
 pub fn masked(request: &Request, auth: &RequestAuth) -> String {
-    let secret_parameter = |name: &str| {
-        auth.query.iter().any(|(secret, _)| secret == name)
-            || matches!(
-                name.to_ascii_lowercase().as_str(),
-                "access_token" | "api_key" | "apikey" | "client_secret" | "password" | "secret" | "signature"
-            )
-    };
-    let secret_header = |name: &HeaderName, value: &HeaderValue| {
+    let is_secret_header = |name: &HeaderName, value: &HeaderValue| {
         value.is_sensitive()
             || auth.headers.contains_key(name)
-            || ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"]
-                .iter()
-                .any(|part| name.as_str().contains(part))
+            || secrecy::is_secret(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))
     };
     let mut url = request.url.clone();
     if let Some(query) = request.url.query() {
         let shown: Vec<_> = query
             .split('&')
             .map(|pair| {
-                if secret_parameter(&name_of(pair)) {
-                    format!("{}=***", pair.split('=').next().unwrap_or_default())
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let own = name_of(pair);
+                if auth.query.iter().any(|(secret, _)| *secret == own) || secrecy::is_secret(&own, value) {
+                    format!("{name}={MASK}")
                 } else {
                     pair.to_owned()
                 }
@@ -228,12 +222,16 @@ pub fn masked(request: &Request, auth: &RequestAuth) -> String {
     }
     let mut text = format!("{} {url}\n", request.method);
     for (name, value) in &request.headers {
-        let shown = if secret_header(name, value) { "***".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        let shown = if is_secret_header(name, value) { MASK.into() } else { String::from_utf8_lossy(value.as_bytes()) };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name}: {shown}");
     }
     if let Some(body) = &request.body {
-        let _ = writeln!(text, "\n{}", String::from_utf8_lossy(body));
+        let shown = serde_json::from_slice(body).map(|own: serde_json::Value| (secrecy::shown_json("", own.clone()), own));
+        let _ = match shown {
+            Ok((shown, own)) if shown != own => writeln!(text, "\n{shown}"),
+            Ok(_) | Err(_) => writeln!(text, "\n{}", String::from_utf8_lossy(body)),
+        };
     }
     text
 }

@@ -268,12 +268,17 @@ impl Split<'_> {
             self.scan.peek()?;
             let key_start = self.scan.at() + 1;
             let name = self.scan.name()?;
-            if name.contains(&b'\\')
-                && let Some(text) = std::str::from_utf8(name).ok().and_then(json::name_text)
-            {
-                self.decoded.push((self.spans.len(), text.into()));
+            if self.scan.peek()? == b'n' {
+                // A key without a value has no record: it has gone, or there was none.
+                self.scan.skip()?;
+            } else {
+                if name.contains(&b'\\')
+                    && let Some(text) = std::str::from_utf8(name).ok().and_then(json::name_text)
+                {
+                    self.decoded.push((self.spans.len(), text.into()));
+                }
+                self.record(key_start..key_start + name.len())?;
             }
-            self.record(key_start..key_start + name.len())?;
             more = self.scan.more(b'}')?;
         }
         Ok(())

@@ -11,11 +11,11 @@ use super::fields::{Field, Fields};
 use super::poller::secret_key;
 use super::read::unwrapped;
 use super::report::{Section, Verdict};
-use super::secrecy::is_secret;
 use super::value::Said;
 use crate::api::auth::{ApiKey, Auth, Basic, Place, SecretKeyRef, SecretRef};
 use crate::api::instance::Signature;
 use crate::api::names::is_reserved_header;
+use crate::api::secrecy::is_secret;
 use crate::plan::resolve::receives_for_open_connectors;
 
 /// Hosts of the platform and of what it was before.

@@ -3,7 +3,6 @@
 use super::draft::{Draft, Known, Scheme};
 use super::fields::{Field, Fields};
 use super::report::{Section, Verdict};
-use super::secrecy::is_secret;
 use super::settings::NO_SWITCH;
 use super::value::{Said, switch};
 use crate::api::auth::{
@@ -11,6 +10,7 @@ use crate::api::auth::{
 };
 use crate::api::connector::ConnectorAuth;
 use crate::api::nearest::plain;
+use crate::api::secrecy::is_secret;
 
 /// The settings that an instance's credentials are read from.
 pub(super) struct Credentials<'a> {

@@ -14,13 +14,13 @@ use super::lists::{Pages, resources};
 use super::poller::Pollers;
 use super::read::unwrapped;
 use super::report::{About, Section, Verdict};
-use super::secrecy::{is_secret, is_secret_name};
 use super::stub::{self, NO_PROVIDER};
 use super::value::{self, Said, duration, slug};
 use crate::api::auth::{self, ClientAuthentication, ClientPlace};
 use crate::api::connector::{ConnectorAuth, ConnectorSpec, Parameter};
 use crate::api::instance::Polling;
 use crate::api::resource::Resource;
+use crate::api::secrecy::{is_secret, is_secret_name};
 
 /// A connector from its definition.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use super::ceql::{self, Term};
 use super::draft::{Filter, Known};
 use super::macros;
 use super::report::Verdict;
-use super::secrecy::{is_secret, words};
 use crate::api::connector::{ConnectorResource, ConnectorSpec};
+use crate::api::secrecy::{is_secret, words};
 use crate::plan::hub_path::{is_hub_path, stands_for};
 
 /// Words of placeholders that stand for a time.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::hub::with_dashes;
-use super::secrecy::{is_secret, is_secret_name};
+use crate::api::secrecy::{is_secret, is_secret_name};
 
 /// What a parameter says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use super::fields::{Field, Fields};
 use super::hub::{guess, with_dashes};
 use super::injected::Injected;
 use super::report::{Section, Verdict};
-use super::secrecy::is_secret;
 use super::stub;
 use super::value::{self, Said, slug};
 use crate::api::connector::ConnectorResource;
 use crate::api::resource::{Method, Offset, Page, Pagination, Resource, Token};
+use crate::api::secrecy::is_secret;
 use crate::plan::field_path::FieldPath;
 
 /// How the definition's lists are paged.

@@ -24,7 +24,6 @@ mod poller;
 pub mod posted;
 mod read;
 pub mod report;
-mod secrecy;
 mod settings;
 mod stub;
 #[cfg(test)]

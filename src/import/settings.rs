@@ -13,10 +13,10 @@ use super::legacy;
 use super::poller::{Pollers, is_poller, secret_key, shown};
 use super::read::unwrapped;
 use super::report::{Section, Verdict};
-use super::secrecy::is_secret;
 use super::value::{self, PLACEHOLDER, Said, duration};
 use crate::api::connector::Parameter;
 use crate::api::instance::Polling;
+use crate::api::secrecy::is_secret;
 use crate::plan::overlay;
 
 /// Why a switch says nothing.

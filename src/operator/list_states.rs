@@ -24,7 +24,8 @@ const FORM: u32 = 1;
 const LISTS: usize = 64;
 /// Most records, as far as they have no details, of a known set that is in the object of its list.
 pub(super) const MAX_INLINE: usize = 64;
-/// Most failing changes whose tries are stored of one list; one that is left out begins its schedule again after a restart.
+/// Most failing changes, and most records that could not be read, whose tries are stored of one list; those that are left out begin again
+/// after a restart.
 const MAX_FAILING: usize = 8;
 
 /// The objects of one resource as they were last read or written.
@@ -165,6 +166,7 @@ fn parted(
             stored.known = KnownSet::default();
         }
         stored.failing.truncate(MAX_FAILING);
+        stored.unread.truncate(MAX_FAILING);
         let hash = usize::try_from(xxh3_64(name.as_bytes()) % (count as u64)).unwrap_or_default();
         if let Some(part) = parts.get_mut(hash) {
             part.insert(name.clone(), List { state: stored, blobs: place });

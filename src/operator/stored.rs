@@ -238,7 +238,6 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         let own = ResourceState {
             meaning: cursor.meaning,
             started: cursor.started,
-            all_new: false,
             cursor: cursor.since,
             token: cursor.token,
             known,
@@ -250,11 +249,12 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             sweep: cursor.sweep.map_or(Ok(SweepState::default()), |text| serde_json::from_str(&text)).map_err(|_| damaged())?,
             records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
-            taken: Vec::new(),
             delivered: part.delivered,
             last_change_time: part.last_change_time,
             reset_reason: part.reset_reason,
             last_poll: part.last_successful_poll_time,
+            // Whose turn is next, and tries of single records, are kept in the process.
+            ..ResourceState::default()
         };
         state.resources.insert(part.name, Box::new(own));
     }
@@ -438,11 +438,10 @@ mod tests {
                 sweep: SweepState { at: Some(at(5)), missing: 3, held: 2, living: 9, approved: true, ..SweepState::default() },
                 records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
-                taken: Vec::new(),
                 delivered: 12,
                 last_change_time: Some(at(0)),
                 reset_reason: Some("asked for by annotation".into()),
-                last_poll: None,
+                ..ResourceState::default()
             }),
         );
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));

@@ -12,6 +12,7 @@ use crate::api::conditions::Problem;
 use crate::api::dates::DatesConfiguration;
 use crate::api::deletes::{DeletedList, Deletes};
 use crate::api::resource::{Pagination, Resource};
+use crate::api::secrecy::{shown, shown_url};
 
 /// What is added to the name of a resource.
 const SUFFIX: &str = "/deleted";
@@ -112,11 +113,11 @@ pub(super) fn print(list: &ResourcePlan, pagination: impl Fn(&PaginationPlan) ->
     let mut query = String::new();
     for (name, value) in &list.request.query {
         // Writing into a text does not fail.
-        let _ = write!(query, " {name}={}", value.as_str());
+        let _ = write!(query, " {name}={}", shown(name, value.as_str()));
     }
     format!(
         "when {}{query} lists it, by {} and its date {}; pagination: {}",
-        list.request.url.as_str(),
+        shown_url(list.request.url.as_str()),
         list.extract.id,
         date,
         pagination(&list.pagination)

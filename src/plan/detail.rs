@@ -13,6 +13,7 @@ use super::template::Template;
 use super::{RequestPlan, record_url};
 use crate::api::conditions::Problem;
 use crate::api::resource::Resource;
+use crate::api::secrecy::shown_url;
 
 /// A request for one record, whose response becomes the data of its event.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +54,7 @@ pub(super) fn plan(
 /// As `pollinator plan` prints it.
 pub(super) fn print(plan: &DetailPlan) -> String {
     let at = plan.record.as_ref().map(|path| format!(", record at {path}")).unwrap_or_default();
-    format!("GET {}{at}", plan.url.join("${id}"))
+    format!("GET {}{at}", shown_url(&plan.url.join("${id}")))
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub(crate) mod sample;
 pub mod shaping;
 pub mod since;
 mod snapshot;
+pub mod start_from;
 pub mod template;
 mod until;
 

@@ -16,6 +16,7 @@ use super::{
     Order, PaginationPlan, PollPlan, RecordsAs, ResourcePlan, SecretKey, SnapshotPlan, StartFrom, TokenPlace, ValueAt,
 };
 use crate::api::duration;
+use crate::api::secrecy::{shown, shown_json, shown_url, without_values};
 
 /// An instant whose parts all differ, to show what a date format looks like: 2031-05-06T17:08:09.123456Z.
 const SAMPLE: Option<DateTime<chrono::Utc>> = DateTime::from_timestamp(1_935_853_689, 123_456_000);
@@ -40,14 +41,14 @@ struct Printed<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     tags: &'a [String],
     suspend: bool,
-    callback: PrintedCallback<'a>,
+    callback: PrintedCallback,
     resources: Vec<PrintedResource<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PrintedCallback<'a> {
-    url: &'a str,
+struct PrintedCallback {
+    url: String,
     format: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<PrintedBatch>,
@@ -73,7 +74,7 @@ struct PrintedBatch {
 struct PrintedResource<'a> {
     name: &'a str,
     method: &'a str,
-    url: &'a str,
+    url: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     query: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -133,6 +134,9 @@ struct PrintedResource<'a> {
     page_size: Option<u32>,
     interval: String,
     start_from: String,
+    /// What may surprise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -160,10 +164,10 @@ impl<'a> From<&'a PollPlan> for Printed<'a> {
     }
 }
 
-impl<'a> From<&'a CallbackPlan> for PrintedCallback<'a> {
-    fn from(callback: &'a CallbackPlan) -> Self {
+impl From<&CallbackPlan> for PrintedCallback {
+    fn from(callback: &CallbackPlan) -> Self {
         Self {
-            url: callback.url.as_str(),
+            url: without_values(callback.url.as_str()),
             format: match callback.format {
                 EventFormat::CloudEvents | EventFormat::CloudEventsBatch(_) => "CloudEvents",
                 EventFormat::OpenConnectors => "OpenConnectors",
@@ -188,10 +192,14 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
         Self {
             name: &resource.name,
             method: request.method.as_str(),
-            url: request.url.as_str(),
-            query: request.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            headers: request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            body: request.body.as_ref().map(body),
+            url: shown_url(request.url.as_str()),
+            query: request.query.iter().map(|(name, value)| (name.as_str(), shown(name, value.as_str()))).collect(),
+            headers: request
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), shown(name.as_str(), value.as_str())))
+                .collect(),
+            body: request.body.as_ref().map(|own| shown_json("", body(own))),
             auth: auth(&resource.auth),
             client_certificate: resource
                 .client_certificate
@@ -255,6 +263,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 StartFrom::Earliest => "Earliest".to_owned(),
                 StartFrom::Time(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
             },
+            note: resource.old_records(),
         }
     }
 }
@@ -292,7 +301,8 @@ fn auth(plan: &AuthPlan) -> String {
 }
 
 fn oauth2(plan: &Oauth2Plan) -> String {
-    let mut text = format!("OAuth 2.0 {:?} at {}, client of Secret {}", plan.grant, plan.token_url, plan.secret);
+    let mut text =
+        format!("OAuth 2.0 {:?} at {}, client of Secret {}", plan.grant, shown_url(plan.token_url.as_str()), plan.secret);
     let _ = match (plan.client_for_code, plan.client_for_refresh) {
         (code, refresh) if code == refresh => write!(text, ", sent as {code:?}"),
         (code, refresh) => write!(text, ", sent as {code:?} and for a refresh as {refresh:?}"),
@@ -304,7 +314,7 @@ fn oauth2(plan: &Oauth2Plan) -> String {
         let _ = write!(text, ", audience {audience}");
     }
     for (name, value) in &plan.extra_parameters {
-        let _ = write!(text, ", {name}={value}");
+        let _ = write!(text, ", {name}={}", shown(name, value));
     }
     if let Some(rotates) = plan.refresh.rotates {
         let _ = write!(text, ", rotates {rotates:?}");
@@ -330,7 +340,7 @@ fn snapshot(plan: &SnapshotPlan) -> String {
         None => "when absent from two readings of the whole list in a row".to_owned(),
         Some(ConfirmPlan { url, gone, .. }) => {
             let gone: Vec<_> = gone.iter().map(ToString::to_string).collect();
-            format!("when absent from the whole list and {} answers {}", url.join("${id}"), gone.join(" or "))
+            format!("when absent from the whole list and {} answers {}", shown_url(&url.join("${id}")), gone.join(" or "))
         }
     };
     format!("{when}; read {often}; held back when more than {max_count} and more than {max_percent} % are absent")

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use url::Url;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -13,11 +12,11 @@ use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, changes, deleted_list, delta, detail, extract, feed, for_each, full_sweep, overlay};
-use super::{max_age, request, result_cap, snapshot};
+use super::{max_age, request, result_cap, snapshot, start_from};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::{IMPORTED_NAME, InstanceRef};
-use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
+use crate::api::instance::{Callback, ConnectorInstance, Format};
 use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
 
@@ -66,7 +65,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     let auth = problems
         .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut placeholders))
         .map(|auth| Arc::new(auth.with_client_certificate(client_certificate.as_ref())));
-    let start_from = problems.keep(start_from(spec, connector));
+    let start_from = problems.keep(start_from::plan(spec, connector));
     let callback = problems.keep_all(callback(&spec.callback, &mut placeholders)).map(Arc::new);
 
     let mut resources = Vec::with_capacity(merged.len());
@@ -246,20 +245,6 @@ fn meaning(connector: Option<&str>, origin: &url::Origin, id: &IdPlan, lists: Op
         hash.update(lists.as_bytes());
     }
     hash.digest()
-}
-
-fn start_from(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec) -> Result<StartFrom, Problem> {
-    let said = |polling: &Option<crate::api::instance::Polling>| polling.as_ref().and_then(|p| p.start_from.clone());
-    match said(&spec.polling).or_else(|| said(&connector.polling)).as_deref() {
-        None | Some("Now") => Ok(StartFrom::Now),
-        Some("Earliest") => Ok(StartFrom::Earliest),
-        Some(time) => match DateTime::parse_from_rfc3339(time) {
-            Ok(time) => Ok(StartFrom::Time(time.with_timezone(&Utc))),
-            Err(_) => {
-                Err(invalid("spec.polling.startFrom must be Now, Earliest or an RFC 3339 time such as 2026-01-31T00:00:00Z"))
-            }
-        },
-    }
 }
 
 fn interval(resource: &str, text: Option<&str>) -> Result<Duration, Problem> {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::api::instance::ConnectorInstanceSpec;
 use crate::plan::delta::DeltaForm;
 use crate::plan::{AuthPlan, ChangeBy, Order, PaginationPlan, TokenPlace, ValueAt};
 

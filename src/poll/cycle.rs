@@ -9,6 +9,7 @@ mod findings;
 mod for_each;
 mod full_sweep;
 mod keyset;
+mod limits;
 mod list;
 mod parents;
 mod parts;
@@ -122,8 +123,7 @@ async fn attempt(
         Box::pin(list::poll((core, instance), resource, start, &mut outbox, memory, facts)).await.1
     }
     .await;
-    outbox.sums.dirty |=
-        instance.state().note_retry_after(facts.demanded_wait(polled.as_ref().err(), resource.interval), Utc::now());
+    outbox.sums.dirty |= limits::note(instance, resource, &polled, facts);
     facts.sums = outbox.sums;
     // What was accepted is saved however the poll ended.
     let saved = if outbox.sums.dirty { outbox.commit().await } else { Ok(()) };

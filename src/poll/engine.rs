@@ -27,7 +27,7 @@ use super::memory::Memory;
 use super::report::Job;
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
-use super::start::{Before, Starts};
+use super::start::{self, Before, Starts};
 use super::status::{InstanceStatus, Kept};
 use super::wall_clock::WallClock;
 use crate::api::identity::InstanceRef;
@@ -238,7 +238,8 @@ impl Engine {
             let seed = schedule::seed(&instance.state().uid, &resource.name);
             let before = Before::of(&instance.state(), &resource.name);
             let mut first = || self.starts.first_poll(Rhythm::new(seed, resource.interval), before, now);
-            let tick = (!plan.suspended).then(|| if immediately { now } else { first() });
+            let ahead = start::ahead(&instance.state(), &resource.name);
+            let tick = (!plan.suspended).then(|| if immediately { now - ahead } else { first() });
             // A suspended one is not polled, and yet what was asked for by annotation is acted on and reported.
             let save = (plan.suspended && unsaved && index == 0).then_some((now, Job::Save));
             // Soon: no process may have run it for that long. When the credentials were used last is stored with them.

@@ -89,7 +89,7 @@ impl Health {
                 if report.facts.pages > 0 {
                     self.lost_list.clone_from(&report.facts.lost_list);
                 }
-                if report.facts.seen.any() {
+                if report.facts.has_rows() {
                     self.nameless = Nameless::of(&report.facts).map(Box::new);
                     self.unreadable_date = report.facts.unreadable_date.clone().map(Box::new);
                 }
@@ -183,7 +183,7 @@ impl Nameless {
     fn of(facts: &Facts) -> Option<Self> {
         let unidentified = facts.unidentified.clone()?;
         // One row of a list that is filtered by date, or rows that are null, say nothing of where ids are.
-        let is_all = facts.seen.records == 0 && facts.seen.missing_ids > 0 && !facts.knows_records;
+        let is_all = facts.seen.records == 0 && unidentified.rows() > 0 && !facts.knows_records;
         Some(if is_all { Self::All(unidentified) } else { Self::Some(unidentified) })
     }
 }
@@ -217,6 +217,7 @@ pub(super) enum Note {
     TokenExpired,
     OutOfReach,
     CursorAhead,
+    StartsLater,
     TurnedOver,
     Newcomers,
     RetryQueueFull,
@@ -230,7 +231,7 @@ pub(super) enum Note {
 impl Note {
     fn all_in(facts: &Facts, before: &[Self]) -> Vec<Self> {
         // A poll that lists nothing, as one of an unchanged list, shows no better than the one before.
-        let of_rows = |met: bool, note: Self| (if facts.seen.any() { met } else { before.contains(&note) }, note);
+        let of_rows = |met: bool, note: Self| (if facts.has_rows() { met } else { before.contains(&note) }, note);
         // Most polls show too few dates to say.
         let are_days = facts.dates_are_days.unwrap_or_else(|| before.contains(&Self::DayDates));
         let met = [
@@ -250,6 +251,7 @@ impl Note {
             (facts.gap == Some(Gap::TokenExpired), Self::TokenExpired),
             (facts.gap == Some(Gap::OutOfReach), Self::OutOfReach),
             (facts.has(Sign::CursorAhead), Self::CursorAhead),
+            (facts.has(Sign::StartsLater), Self::StartsLater),
             (facts.has(Sign::TurnedOver) && !facts.has(Sign::CursorAhead) && facts.gap.is_none(), Self::TurnedOver),
             (facts.has(Sign::Newcomers), Self::Newcomers),
             (facts.sums.queue_full, Self::RetryQueueFull),
@@ -306,18 +308,23 @@ mod tests {
         assert_eq!(notes(0, &[Note::Unsettled]), [], "what is wrong with a listing is one of that listing");
         let mut health = Health::default();
         for (missing_ids, records, is_nameless) in [(3, 0, true), (0, 0, true), (0, 1, false), (1, 1, true)] {
-            let seen = Seen { records, missing_ids, ..Seen::default() };
-            let facts = Facts { seen, unidentified: (missing_ids > 0).then(Unidentified::default), ..Facts::default() };
+            let seen = Seen { records, ..Seen::default() };
+            let facts = Facts { seen, unidentified: unidentified(missing_ids, 0), ..Facts::default() };
             health.note(&Report { outcome: Outcome::Polled, facts, wakes: Wakes::default() }, DateTime::UNIX_EPOCH);
             assert_eq!(health.nameless.is_some(), is_nameless, "{seen:?}");
         }
     }
 
+    fn unidentified(missing_ids: usize, nulls: usize) -> Option<Unidentified> {
+        let rows = [vec!["{}"; missing_ids], vec!["null"; nulls]].concat();
+        (!rows.is_empty()).then(|| Unidentified::of("id", &rows))
+    }
+
     #[test]
     fn that_nothing_can_be_delivered_is_said_where_no_record_ever_had_an_id() {
         let nameless = |records, missing_ids, nulls, knows_records| {
-            let seen = Seen { records, missing_ids, nulls, ..Seen::default() };
-            let facts = Facts { seen, knows_records, unidentified: Some(Unidentified::default()), ..Facts::default() };
+            let seen = Seen { records, ..Seen::default() };
+            let facts = Facts { seen, knows_records, unidentified: unidentified(missing_ids, nulls), ..Facts::default() };
             matches!(Nameless::of(&facts), Some(Nameless::All(_)))
         };
         assert!(nameless(0, 1, 2, false));

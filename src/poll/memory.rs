@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::detail_tries::DetailTries;
 use super::strategy::PageLengths;
 use crate::detect::turnover::Shown;
 use crate::detect::volatile::VolatileWatch;
@@ -21,8 +20,6 @@ pub struct Memory {
     pub watch: VolatileWatch,
     /// Sweeps in a row that failed, and when the next one may begin.
     pub sweep_failures: Option<(u32, DateTime<Utc>)>,
-    /// Single records that could not be read.
-    pub details: DetailTries,
     /// How far it came.
     pub trail: Trail,
     /// That of the list of deleted ids.
@@ -34,8 +31,6 @@ pub struct Memory {
 /// What the polls of several lists leave to the next ones.
 #[derive(Debug, Default)]
 pub struct ListMemories {
-    /// The value with whose list the next round begins.
-    pub next: Option<Arc<str>>,
     /// By name.
     lists: HashMap<Arc<str>, Box<Memory>>,
 }
@@ -90,6 +85,6 @@ impl Memory {
     pub fn boxed(self) -> Option<Box<Self>> {
         let is_empty = self.validators.is_none() && self.watch.is_empty() && self.sweep_failures.is_none();
         let has_lists = self.deleted_list.is_some() || self.lists.is_some();
-        (!is_empty || !self.details.is_empty() || self.trail != Trail::default() || has_lists).then(|| Box::new(self))
+        (!is_empty || self.trail != Trail::default() || has_lists).then(|| Box::new(self))
     }
 }

@@ -167,6 +167,8 @@ pub enum Sign {
     PagesOverlap,
     /// The cursor is ahead of the provider's clock.
     CursorAhead,
+    /// The time from which on records are sent has not come.
+    StartsLater,
     /// All of the list is new since the last poll: others may have come and gone in between.
     TurnedOver,
     /// Records came into the list with dates before those that are known, and are not announced.
@@ -231,6 +233,11 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether a row was listed, whatever it was.
+    pub fn has_rows(&self) -> bool {
+        self.seen.any() || self.unidentified.is_some()
+    }
+
     /// Notes a sign, where it is one.
     pub fn note(&mut self, sign: Sign, is_met: bool) {
         if is_met && !self.has(sign) {

@@ -10,13 +10,15 @@ const IN_A_ROW: usize = 3;
 /// Values that a message names.
 const NAMED: usize = 3;
 
-/// The values in the order in which their lists are polled: first those with changes that wait for another try, then those that the last
-/// round did not come to, which began or was to go on at `next`.
+/// The values in the order in which their lists are polled. A round that ended early goes on at `next`, so that all lists get their turn. After a
+/// whole round those with changes that wait for another try come first.
 pub fn order(values: &[Arc<str>], next: Option<&str>, waits: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
-    let start = next.and_then(|next| values.iter().position(|value| **value == *next)).unwrap_or(0);
-    let (before, from) = values.split_at(start);
-    let (waiting, others): (Vec<_>, Vec<_>) = from.iter().chain(before).cloned().partition(|value| waits(value));
-    waiting.into_iter().chain(others).collect()
+    if let Some(start) = next.and_then(|next| values.iter().position(|value| **value == *next)) {
+        let (before, from) = values.split_at(start);
+        return [from, before].concat();
+    }
+    let (waiting, others): (Vec<_>, Vec<_>) = values.iter().cloned().partition(|value| waits(value));
+    [waiting, others].concat()
 }
 
 /// What a round has met.
@@ -126,7 +128,8 @@ mod tests {
             (order(None, ""), order(Some("c"), ""), order(Some("gone"), "")),
             ("abcd".into(), "cdab".into(), "abcd".into())
         );
-        assert_eq!(order(Some("c"), "b"), "bcda");
+        assert_eq!((order(None, "b"), order(Some("gone"), "b")), ("bacd".into(), "bacd".into()));
+        assert_eq!(order(Some("c"), "b"), "cdab", "what waits keeps no other from its turn");
     }
 
     #[test]

@@ -31,6 +31,14 @@ impl Before {
     }
 }
 
+/// How much earlier than the others of its instance a resource is polled that the limits of the provider kept from it: the one that has
+/// waited longest comes first.
+pub fn ahead(state: &InstanceState, resource: &str) -> TimeDelta {
+    let Some(since) = state.resources.get(resource).and_then(|own| own.denied_since) else { return TimeDelta::zero() };
+    let later = state.resources.values().filter(|own| own.denied_since.is_some_and(|other| other > since)).count();
+    TimeDelta::microseconds(i64::try_from(later).unwrap_or(i64::MAX).saturating_add(1))
+}
+
 /// Spreads first polls, so that neither a restart nor a hand-over is a thundering herd.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Starts {
@@ -117,6 +125,21 @@ mod tests {
         assert_eq!(first(due + TimeDelta::minutes(1)), due + TimeDelta::hours(1));
         assert_eq!(first(due - TimeDelta::milliseconds(999)), due + TimeDelta::hours(1), "written in whole seconds");
         assert_eq!(first(due - TimeDelta::minutes(1)), at(0), "overdue");
+    }
+
+    #[test]
+    fn what_limits_kept_from_being_polled_comes_first_and_the_longest_ago_before_others() {
+        let mut state = InstanceState::new("u".into());
+        let mut poll = |name: &str, is_denied: bool, has_read: bool, second: i64| {
+            state.resources.entry(name.to_owned()).or_default().note_denied(is_denied, has_read, at(second * 1_000))
+        };
+        assert!(!poll("a", false, true, 0) && poll("b", true, false, 0) && poll("c", true, false, 1));
+        assert!(!poll("b", true, false, 9), "it still waits");
+        assert!(poll("d", true, false, 2) && poll("d", true, true, 3), "it was polled in part");
+        let mut names = ["a", "b", "c", "d"];
+        names.sort_by_key(|name| -ahead(&state, name));
+        assert_eq!(names, ["b", "c", "d", "a"]);
+        assert_eq!(ahead(&state, "a"), TimeDelta::zero());
     }
 
     #[test]

@@ -80,6 +80,26 @@ impl InstanceState {
         self.resources.len() > before
     }
 
+    /// The value of the list with which the next round begins, if the last one ended early.
+    pub fn next_list(&self, resource: &str) -> Option<&str> {
+        let begins = self.lists_of(resource).find(|(_, own)| own.begins_round);
+        begins.and_then(|(name, _)| list_of(name)).map(|(_, value)| value)
+    }
+
+    /// The next round begins with the list of this value, or with any. Answers whether that is news.
+    pub fn keep_next_list(&mut self, resource: &str, value: Option<&str>) -> bool {
+        if self.next_list(resource) == value {
+            return false;
+        }
+        let next = value.map(|value| name_of(resource, value));
+        for (name, own) in &mut self.resources {
+            if resource_of(name) == resource {
+                own.begins_round = next.as_ref() == Some(name);
+            }
+        }
+        true
+    }
+
     /// A person approved the deletions of a resource, in all of its lists, that wait. What does not wait yet is not approved in advance.
     /// Answers whether some wait.
     pub fn approve_deletes(&mut self, resource: &str) -> bool {

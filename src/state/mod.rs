@@ -49,7 +49,7 @@ mod token_file;
 pub mod waiting;
 pub mod wish;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
@@ -64,7 +64,7 @@ use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sink::SinkName;
 use crate::deliver::sinks::Sinks;
 use crate::detect::filter::FilterEvidence;
-use crate::detect::known::{KnownSet, Presence};
+use crate::detect::known::KnownSet;
 use crate::detect::sweep::SweepState;
 use crate::detect::zone::ZoneEvidence;
 
@@ -202,6 +202,15 @@ pub struct ResourceState {
     /// Changes that one sink has and another lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<Taken>,
+    /// Single records that could not be read, in the order in which they were last asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+    /// The last round over the lists of a resource ended early, and the next one begins with this list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begins_round: bool,
+    /// Since when the limits of the provider have kept it from being polled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_since: Option<DateTime<Utc>>,
     /// Events accepted by the callback.
     #[serde(default)]
     pub delivered: u64,
@@ -216,21 +225,40 @@ pub struct ResourceState {
     pub last_poll: Option<DateTime<Utc>>,
 }
 
+/// A single record that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Hash of the object's id.
+    pub object: u64,
+    /// Polls that did not read it, and read others.
+    pub tries: u32,
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
 fn is_zero(seconds: &u64) -> bool {
     *seconds == 0
 }
 
 impl ResourceState {
-    /// Forgets the tries of changes that no longer turn up, but for deletions, which turn up only where they are remembered. Answers
+    /// Forgets the tries of changes that no longer turn up, but for those of `deletions`, which turn up only where they are remembered. Answers
     /// whether there were any.
-    pub fn forget_tries(&mut self) -> bool {
-        let known = &self.known;
-        let is_due = |object| known.details(object).is_some_and(|details| details.presence == Presence::Gone);
+    pub fn forget_tries(&mut self, deletions: &HashSet<u64>) -> bool {
         let before = self.failing.len() + self.taken.len();
-        self.failing.retain(|failing| is_due(failing.object));
-        self.taken.retain(|taken| is_due(taken.object));
+        self.failing.retain(|failing| deletions.contains(&failing.object));
+        self.taken.retain(|taken| deletions.contains(&taken.object));
         self.failing.len() + self.taken.len() < before
+    }
+
+    /// A poll ended: the limits of the provider kept it from reading all, after it had read some or none. Answers whether that is news.
+    pub fn note_denied(&mut self, is_denied: bool, has_read: bool, now: DateTime<Utc>) -> bool {
+        let since = is_denied.then(|| self.denied_since.filter(|_| !has_read).unwrap_or(now));
+        std::mem::replace(&mut self.denied_since, since) != since
+    }
+
+    /// Whether there are tries to forget.
+    pub fn has_tries(&self, deletions: &HashSet<u64>) -> bool {
+        let mut objects = self.failing.iter().map(|failing| failing.object).chain(self.taken.iter().map(|taken| taken.object));
+        objects.any(|object| !deletions.contains(&object))
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, TimeDelta, Utc};
 
 use crate::rig::client;
 use crate::rig::control_plane::Run;
-use crate::rig::http::Answer;
+use crate::rig::http::{Answer, Server};
+use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
 use crate::rig::operator::metric;
 use crate::rig::pollinator::{Pollinator, Site, binary};
@@ -190,6 +194,55 @@ fn what_a_provider_or_manifest_says_cannot_play_with_the_terminal() {
         assert!(!printed.contains(hidden), "{printed:?}");
         assert!(command == "plan" || printed.contains("a\\u001b[2J\\u000d\\u000a\\u202eb"), "{printed:?}");
     }
+}
+
+#[test]
+fn try_counts_what_the_first_poll_sends() {
+    let server = Server::start(|_| Answer::json(r#"[{"id":1},{"id":2,"gone":true},{"id":3}]"#));
+    let receiver = Receiver::start();
+    let resource = "url: /list\npagination: {none: {}}\ndeletes: {flag: {field: gone}}";
+    let instance = Instance::new("tried", &server.url(), &receiver.url("tried")).resource(resource);
+    for (instance, says) in [(instance.clone().earliest(), "would deliver: 2 events"), (instance, "would deliver: 3 events")] {
+        let site = Site::new(&[instance.yaml()]);
+        let mut tried = run(&site, &["try", site.manifests().to_str().unwrap()]);
+        assert_eq!(code(&mut tried), Some(0), "{}", tried.stdout());
+        assert!(tried.stdout().contains(says), "{}", tried.stdout());
+    }
+}
+
+#[test]
+fn a_start_in_the_future_is_pointed_out_and_nothing_before_it_is_sent() {
+    let date = |minutes| (Utc::now() + TimeDelta::minutes(minutes)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let rows = Arc::new(Mutex::new(vec![date(-60)]));
+    let shared = Arc::clone(&rows);
+    let server = Server::start(move |_| {
+        let rows = shared.lock().unwrap().clone();
+        let rows: Vec<_> = rows.iter().enumerate().map(|(id, at)| format!(r#"{{"id":{id},"at":"{at}"}}"#)).collect();
+        Answer::json(format!("[{}]", rows.join(",")))
+    });
+    let receiver = Receiver::start();
+    let resource = "url: /list\npagination: {none: {}}\ndatesConfiguration: {updatedDateField: at}";
+    let instance = Instance::new("it", &server.url(), &receiver.url("it")).resource(resource);
+    let document = instance.yaml().replace("startFrom: Now", &format!("startFrom: \"{}\"", date(60)));
+    let site = Site::new(std::slice::from_ref(&document));
+    for command in ["plan", "try"] {
+        let mut run = run(&site, &[command, site.manifests().to_str().unwrap()]);
+        assert_eq!(code(&mut run), Some(0), "{}", run.stderr());
+        let printed = run.stdout() + &run.stderr();
+        assert!(printed.contains("polling.startFrom: the time is in the future"), "{command}: {printed}");
+        assert!(run.stdout().contains("records that last changed before startFrom are not known"), "{command}: {printed}");
+    }
+    let polls = Polls::new(&[document]);
+    for _ in 0..2 {
+        let row = polls.poll();
+        assert!(row.ready == "True" && row.tells("StartsLater"), "{row:?}");
+        rows.lock().unwrap().push(date(-30));
+    }
+    assert_eq!(receiver.count(), 0);
+    // the time has come, by the provider's clock
+    rows.lock().unwrap().push(date(61));
+    polls.poll();
+    assert_eq!(receiver.delivered("it").len(), 1);
 }
 
 #[test]

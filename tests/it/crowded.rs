@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::rig;
 use crate::rig::client;
 use crate::rig::http::{Answer, Body, Server};
-use crate::rig::manifest::Instance;
+use crate::rig::manifest::{self, Instance};
 use crate::rig::pollinator::{Row, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
@@ -89,6 +89,30 @@ fn hundreds_of_hanging_hosts_delay_no_poll_of_an_instance_that_answers() {
     assert!(gaps.iter().all(|gap| *gap < 3 * INTERVAL), "the interval is {INTERVAL:?}: {gaps:?}");
     let verdict = rig::settle(&receiver, "healthy", || healthy.truth(), provider::version);
     rig::assert_perfect(&verdict, &pollinator, "healthy");
+}
+
+#[test]
+fn an_instance_with_many_hanging_lists_leaves_a_request_to_another_one_of_its_host() {
+    let server = Server::start(|ask| {
+        let answer = Answer::json(r#"[{"id":1}]"#);
+        if ask.path().starts_with("/hangs") { answer.after(Duration::from_mins(10)) } else { answer }
+    });
+    let receiver = Receiver::start();
+    let list = |path: &str| format!("url: {path}\npagination: {{none: {{}}}}");
+    let instance = |name: &str, path: &str| Instance::new(name, &server.url(), &receiver.url(name)).resource(&list(path));
+    let others: String = (1..12).map(|n| format!("  - {{name: r{n}, url: /hangs, pagination: {{none: {{}}}}}}\n")).collect();
+    let greedy = instance("hangs", "/hangs").yaml().replacen("  callback:", &format!("{others}  callback:"), 1);
+    let site = Site::new(&[greedy]);
+    let pollinator = site.start();
+    // all that it may have at once hang
+    let deadline = Instant::now() + rig::PATIENCE;
+    while server.connections() < 3 {
+        assert!(Instant::now() < deadline, "{}", pollinator.report("hangs"));
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    manifest::write(&site.manifests(), "answers.yaml", &[instance("answers", "/answers").yaml()]);
+    pollinator.wait_ready("answers");
+    assert!(pollinator.rows("hangs").iter().all(|row| !row.failed()), "no request had to end for it");
 }
 
 #[test]

@@ -25,6 +25,7 @@
 //! - [`deleted_ids`]: lists of deleted ids; each deletion is told once and in its place.
 //! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
 //! - [`tenants`]: one list for each of several tenants, each with a cursor of its own.
+//! - [`short_runs`]: polls from a timer; what does not fit into one of them gets its turn in a later one.
 //! - [`tenant_sweeps`]: the same, with whole records before events, and complete readings of each list.
 //! - [`feeds`]: lists of events about objects, and pages by the id of the last record.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
@@ -33,6 +34,7 @@
 //! - [`interleaving`]: random changes, polls, restarts and kills against a provider with random habits.
 //! - [`taken_over`]: state that a released version left is read, and nothing is repeated.
 //! - [`retries`]: what each answer of a receiver leads to.
+//! - [`undone`]: changes that are undone after an answer was lost.
 //! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`due`]: when the provider is asked: after a restart, and where it demanded to be left alone.
 //! - [`clocks`]: the wall clock is set, and a process sleeps.
@@ -128,12 +130,14 @@ mod retries;
 mod secrets;
 mod shaped;
 mod shards;
+mod short_runs;
 mod soak;
 mod state;
 mod taken_over;
 mod tenant_sweeps;
 mod tenants;
 mod tidy;
+mod undone;
 mod unseen;
 mod words;
 mod zones;

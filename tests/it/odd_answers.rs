@@ -509,3 +509,28 @@ fn a_trial_says_what_would_be_the_right_setting() {
         }
     }
 }
+
+#[test]
+fn a_key_of_a_map_without_a_value_has_no_record() {
+    let lane = Lane::new();
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let polls = polls(&lane, &provider, &receiver, "recordsPath: data\nrecordsAs: Map\ndeletes: {snapshot: {}}");
+    provider.say(r#"{"data":{"a":{"v":1},"b":{"v":1},"c":null}}"#);
+    polls.poll();
+    provider.say(r#"{"data":{"a":{"v":1},"b":null,"c":null}}"#);
+    for _ in 0..3 {
+        assert!(!polls.poll().failed());
+    }
+    let came: Vec<_> = receiver.delivered("it").into_iter().map(|event| (event.kind, event.object)).collect();
+    assert_eq!(came, [(crate::rig::oracle::Kind::Deleted, "b".to_owned())]);
+}
+
+#[test]
+fn a_request_to_log_in_is_no_empty_list() {
+    let lane = Lane::new();
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let polls = polls(&lane, &provider, &receiver, "recordsPath: data");
+    provider.say(r#"{"login":true,"message":"Please log in"}"#);
+    let row = polls.poll();
+    assert!(row.failed() && row.tells("ErrorInResponse"), "{row:?}");
+}

@@ -126,11 +126,19 @@ fn commands_that_print_plans_and_trials_show_no_secret() {
         auth: "apiKey: {in: Query, name: key, secretRef: {name: token, key: token}}".into(),
         ..Instance::new("query", &provider.url(), &receiver.url("query"))
     };
-    let site = Site::new(&[Instance::new("basic", &provider.url(), &receiver.url("basic")).basic_auth().yaml(), query.yaml()]);
+    // those that are where no secret should be
+    let open = Instance::new("open", &provider.url(), &format!("{}?k={TOKEN}&v=2", receiver.url("open"))).resource(&format!(
+        "url: /records?sig={TOKEN}\nquery: {{access_token: {TOKEN}}}\nheaders: {{x-api-key: {TOKEN}}}\nrecordsPath: records\n\
+         detail: {{url: '/records/${{id}}?token={TOKEN}'}}"
+    ));
+    let search = Instance::new("search", &provider.url(), &receiver.url("search"))
+        .resource(&format!("url: /records\nmethod: POST\nbody: {{auth: {{apiKey: {TOKEN}}}, name: a}}\nrecordsPath: records"));
+    let basic = Instance::new("basic", &provider.url(), &receiver.url("basic")).basic_auth();
+    let site = Site::new(&[basic.yaml(), query.yaml(), open.yaml(), search.yaml()]);
     manifest::write(&site.manifests(), "token.yaml", &[manifest::secret("token", &[("token", TOKEN)])]);
     for verb in ["plan", "try"] {
         let mut command = binary();
-        command.arg(verb).arg(site.manifests()).args(["--log", "trace"]);
+        command.arg(verb).arg(site.manifests()).args(["--log", "trace"]).args((verb == "try").then_some("--yes"));
         let mut run = site.spawn(command);
         run.wait();
         assert!(run.stdout().contains("records"), "{verb}: {}", run.stdout());

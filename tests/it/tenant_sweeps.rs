@@ -155,3 +155,26 @@ fn whole_records_deletions_and_contents_are_found_in_the_list_of_each_tenant() {
     expected.push("updated globex 5".to_owned());
     assert_eq!(told(&receiver), expected);
 }
+
+/// A deletion is shown by what is remembered alone, in the list of a tenant as in any other.
+#[test]
+fn a_deletion_that_a_receiver_never_takes_goes_to_the_retry_queue_in_the_list_of_a_tenant() {
+    let gone = Arc::new(Mutex::new(false));
+    let shared = Arc::clone(&gone);
+    let server = Server::start(move |_| {
+        let rows = if *shared.lock().unwrap() { r#"[{"id":2},{"id":3}]"# } else { r#"[{"id":1},{"id":2},{"id":3}]"# };
+        Answer::json(rows)
+    });
+    let receiver = Receiver::start();
+    receiver.answer(|ask| Answer::status(if String::from_utf8_lossy(&ask.body).contains("deleted") { 500 } else { 204 }));
+    let resource = "url: '/of/${each}'\npagination: {none: {}}\nforEach: {values: [a]}\ndeletes: {snapshot: {}}";
+    let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).earliest().resource(resource).yaml()]);
+    polls.poll();
+    *gone.lock().unwrap() = true;
+    let mut waiting = 0;
+    for _ in 0..6 {
+        waiting = polls.poll().set_aside;
+        polls.age();
+    }
+    assert_eq!(waiting, 1, "after three tries, whatever polls show in between");
+}

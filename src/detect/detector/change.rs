@@ -52,7 +52,8 @@ impl Detector<'_> {
         view: &RecordView<'_>,
         kind: Kind,
         json: &str,
-        (known, details, changes): (Known, Option<Details>, Option<String>),
+        (before, known): (Option<Known>, Known),
+        (details, changes): (Option<Details>, Option<String>),
     ) -> Option<Change> {
         let record = view.id_hash();
         let (object_id, kind, json, version) = match &self.plan.feed {
@@ -63,7 +64,6 @@ impl Detector<'_> {
             }
             Some(plan) => {
                 let Some(said) = feed::read(plan, json) else {
-                    self.seen.missing_ids += 1;
                     self.unidentified.note_event(&self.plan.name, &plan.object_id, json);
                     return None;
                 };
@@ -78,6 +78,7 @@ impl Detector<'_> {
             date: self.classifier.listed_date(view),
             known,
             details,
+            is_announcement: before.is_none_or(|before| before.deleted) && self.finds_deletions(),
             event: Event {
                 id: EventId::new(self.identity, &self.plan.name, &object_id, kind, &version),
                 kind,

@@ -1,16 +1,31 @@
-//! What a record is to a poll: what the classifier says, unless the poll itself has shown the record before. Pure.
+//! What a record is to the poll under way, which may have seen it before, and to earlier ones. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Detector;
 use crate::detect::classify::{Class, Mode};
 use crate::detect::clock::ProviderClock;
+use crate::detect::event::Kind;
 use crate::detect::known::Known;
 use crate::detect::record::RecordView;
 
 impl Detector<'_> {
-    /// What a record is whose id is known as `before`.
-    pub(super) fn classify(
+    /// Classifies a record that is known as `before`, or was sent as new and is not confirmed.
+    pub(super) fn class(
+        &mut self,
+        view: &RecordView<'_>,
+        seen: (u64, Option<DateTime<Utc>>),
+        (before, sent_as): (Option<Known>, Option<Kind>),
+        clock: &ProviderClock,
+    ) -> Class {
+        let class = match sent_as {
+            Some(kind) => self.classifier.classify_sent(view, kind),
+            None => self.by_what_is_known(view, seen, before, clock),
+        };
+        self.unless_undone(class, view, before)
+    }
+
+    fn by_what_is_known(
         &self,
         view: &RecordView<'_>,
         (id, date): (u64, Option<DateTime<Utc>>),
@@ -39,5 +54,15 @@ impl Detector<'_> {
         let class = self.classifier.classify(view, before, clock);
         let by_content = before.is_some_and(|known| self.classifier.is_rehashed(view, &known));
         if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
+    }
+
+    /// Whether a record changed while the baseline was being read. Dated after the second of the first response, and not in the future, it
+    /// is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first response.
+    pub(super) fn changed_meanwhile(&self, date: Option<DateTime<Utc>>, clock: &ProviderClock, now: DateTime<Utc>) -> bool {
+        let start = self.poll_clock.as_ref().unwrap_or(clock).date();
+        let (Mode::Baseline, Some(start), Some(date)) = (self.view.mode, start, date) else { return false };
+        let second = TimeDelta::seconds(1);
+        // What has passed since on our clock is a span, so that the two clocks need not agree.
+        date >= start + second && date <= start + second + (now - self.polled_at) + second
     }
 }

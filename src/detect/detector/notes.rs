@@ -1,11 +1,9 @@
 //! What the rows of a listing show in addition to their changes. Pure.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::Detector;
 use crate::detect::absent::{AbsentDate, AbsentMark};
-use crate::detect::classify::Mode;
-use crate::detect::clock::ProviderClock;
 use crate::detect::detector::View;
 use crate::detect::known::Known;
 use crate::detect::record::RecordView;
@@ -123,15 +121,5 @@ impl Detector<'_> {
         } else {
             self.seen.greatest = self.seen.greatest.max(Some(date));
         }
-    }
-
-    /// Whether a record changed while the baseline was being read. Dated after the second of the first response, and not in the future, it
-    /// is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first response.
-    pub(super) fn changed_meanwhile(&self, date: Option<DateTime<Utc>>, clock: &ProviderClock, now: DateTime<Utc>) -> bool {
-        let start = self.poll_clock.as_ref().unwrap_or(clock).date();
-        let (Mode::Baseline, Some(start), Some(date)) = (self.view.mode, start, date) else { return false };
-        let second = TimeDelta::seconds(1);
-        // What has passed since on our clock is a span, so that the two clocks need not agree.
-        date >= start + second && date <= start + second + (now - self.polled_at) + second
     }
 }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::detect::classify::Mode;
+use crate::detect::event::Change;
 use crate::detect::window::{UNBOUNDED, Undelivered};
 use crate::plan::{ChangeBy, StartFrom, sample};
 use chrono::TimeDelta;
@@ -545,7 +547,7 @@ fn what_changes_between_two_passes_of_a_baseline_by_content_is_found_by_the_next
     let mut known = KnownSet::default();
     let view = View { mode: Mode::Baseline, cursor: None, window: Duration::ZERO, rehash: false };
     let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
-    let moment = Moment { date: Some(at("12:00:00")), age: Duration::ZERO, now: at("12:00:00") };
+    let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
     for pass in [[row("1", 1), row("2", 1)], [row("1", 2), row("slipped by", 1)]] {
         detector.begin_listing(None, false);
         let found = detector.page(pass.iter().map(|json| Record { json, key: None }), &mut known, moment).unwrap();
@@ -766,4 +768,130 @@ fn a_change_that_was_tried_and_undone_is_a_change_back() {
     assert_eq!(still, there);
     bench.known.remember_with(change.record, change.known, change.details.clone());
     assert_eq!(bench.told(&[row(1)]), [], "it was taken");
+}
+
+/// The changes of a listing that are sent and not confirmed, with the ids of their events.
+fn sent(bench: &mut Bench, records: &[String]) -> Vec<(Kind, String, String)> {
+    let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
+    detector.begin_listing(None, false);
+    let moment = Moment::new(Some(at(bench.date)), at("12:00:00"));
+    let found = detector.page(records.iter().map(|json| Record { json, key: None }), &mut bench.known, moment).unwrap();
+    let note = |change: Change| {
+        if let (true, Some(known)) = (change.is_announcement, change.known.unconfirmed(change.event.kind)) {
+            bench.known.remember_with(change.record, known, change.details);
+        }
+        (change.event.kind, change.event.object_id, change.event.id.to_string())
+    };
+    found.changes.into_iter().map(note).collect()
+}
+
+#[test]
+fn what_was_sent_as_new_is_sent_again_as_the_same_or_deleted() {
+    let gone = |id: &str| record(id, "10:00:09", "10:00:01", r#","deleted":true"#);
+    // new, and new to it though it was created before
+    for (created_at, kind) in [("10:00:01", Kind::Created), ("08:00:00", Kind::Updated)] {
+        for mode in [Mode::Usual, Mode::FirstRead] {
+            let mut bench = Bench::new(sample::resource(), "09:59:00");
+            bench.view.mode = mode;
+            let row = [record("1", "10:00:01", created_at, "")];
+            let first = sent(&mut bench, &row);
+            let kind = if mode == Mode::FirstRead { Kind::Created } else { kind };
+            assert_eq!((first.len(), first[0].0), (1, kind));
+            bench.view.mode = Mode::Usual;
+            assert_eq!(sent(&mut bench, &row), first, "the same event, whatever has become of the first read");
+            bench.view.mode = mode;
+            let gone = [gone("1"), gone("2")];
+            let told = if mode == Mode::FirstRead { vec![deleted("1")] } else { vec![deleted("1"), deleted("2")] };
+            assert_eq!(bench.told(&gone), told, "the receiver may have the first one");
+            assert_eq!(bench.told(&gone), []);
+        }
+    }
+}
+
+#[test]
+fn what_was_sent_as_new_and_is_taken_by_the_first_listing_of_a_poll_is_no_change_in_the_second() {
+    for plan in [sample::resource(), by_content()] {
+        let mut plan = plan;
+        Arc::make_mut(&mut plan.extract).deleted = sample::resource().extract.deleted.clone();
+        let mut bench = Bench::new(plan, "09:59:00");
+        let row = [record("1", "10:00:01", "08:00:00", "")];
+        assert_eq!(sent(&mut bench, &row).len(), 1);
+        let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
+        detector.expect_undone([crate::detect::record::id_hash("1")]);
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            detector.begin_listing(None, false);
+            let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
+            let page = row.iter().map(|json| Record { json, key: None });
+            let changes = detector.page(page, &mut bench.known, moment).unwrap().changes;
+            changes.iter().for_each(|change| bench.known.remember_with(change.record, change.known, change.details.clone()));
+            found.push(changes.len());
+        }
+        assert_eq!(found, [1, 0]);
+    }
+}
+
+#[test]
+fn what_is_sent_as_back_and_deleted_again_is_deleted() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00");
+    let gone = |updated: &str| [record("1", updated, "10:00:01", r#","deleted":true"#)];
+    bench.told(&[record("1", "10:00:01", "10:00:01", "")]);
+    assert_eq!(bench.told(&gone("10:00:02")), [deleted("1")]);
+    let back = [record("1", "10:00:03", "10:00:01", "")];
+    let first = sent(&mut bench, &back);
+    assert_eq!((first.len(), first[0].0), (1, Kind::Created));
+    assert_eq!(sent(&mut bench, &back), first);
+    assert_eq!(bench.told(&gone("10:00:04")), [deleted("1")]);
+    assert_eq!(bench.told(&gone("10:00:05")), []);
+}
+
+#[test]
+fn where_nothing_shows_a_deletion_nothing_is_remembered_of_what_was_sent() {
+    let mut plan = sample::resource();
+    Arc::make_mut(&mut plan.extract).deleted = None;
+    let mut bench = Bench::new(plan, "09:59:00");
+    let row = [record("1", "10:00:01", "10:00:01", "")];
+    assert_eq!(sent(&mut bench, &row).len(), 1);
+    assert!(bench.known.is_empty());
+}
+
+#[test]
+fn an_undone_deletion_is_a_creation_where_only_creations_count() {
+    let mut bench = Bench::new(ResourcePlan { change_by: ChangeBy::Created, ..sample::resource() }, "09:59:00");
+    let row = record("1", "10:00:01", "10:00:01", "");
+    bench.told(std::slice::from_ref(&row));
+    let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
+    detector.expect_undone([crate::detect::record::id_hash("1")]);
+    detector.begin_listing(None, false);
+    let page = [Record { json: &row, key: None }].into_iter();
+    let changes = detector.page(page, &mut bench.known, Moment::new(None, at("12:00:00"))).unwrap().changes;
+    assert_eq!(changes.iter().map(|change| change.event.kind).collect::<Vec<_>>(), [Kind::Created]);
+}
+
+#[test]
+fn what_is_dated_before_a_start_in_the_future_is_never_sent_and_moves_no_cursor() {
+    let dated = ResourcePlan { start_from: StartFrom::Time(at("11:00:00")), ..sample::resource() };
+    let mut updated_only = dated.clone();
+    Arc::make_mut(&mut updated_only.extract).created = None;
+    for plan in [dated, updated_only] {
+        let mut bench = Bench::new(plan, "09:00:00");
+        (bench.view.cursor, bench.view.window) = (None, Duration::ZERO);
+        let poll = |bench: &mut Bench, records: &[String]| {
+            let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
+            detector.begin_listing(None, false);
+            let moment = Moment::new(Some(at("12:00:00")), at("12:00:00"));
+            let page = records.iter().map(|json| Record { json, key: None });
+            let found = detector.page(page, &mut bench.known, moment).unwrap();
+            let update = detector.finish(Ending { undelivered: Undelivered::None, baseline_from: None });
+            (bench.view.cursor, bench.view.window) = (update.cursor, update.window);
+            found.changes.into_iter().map(|change| change.event.object_id).collect::<Vec<_>>()
+        };
+        let row = |id: &str, updated: &str| record(id, updated, updated, "");
+        assert_eq!(poll(&mut bench, &[]), [""; 0]);
+        assert_eq!(poll(&mut bench, &[row("1", "10:00:00")]), [""; 0]);
+        assert_eq!(poll(&mut bench, &[row("1", "10:00:00"), row("2", "10:30:00")]), [""; 0]);
+        assert_eq!(bench.view.cursor, None);
+        assert_eq!(poll(&mut bench, &[row("2", "10:30:00"), row("3", "11:00:05"), row("4", "10:59:59")]), ["3"]);
+        assert_eq!(bench.view.cursor, Some(at("11:00:05")));
+    }
 }

@@ -1,8 +1,12 @@
-//! Changes that no sink has confirmed, of records that are as before. Pure.
+//! Changes that a sink may have stored, though it did not confirm them. Pure.
 //!
-//! A receiver may have stored an event of which the answer was lost. While the provider shows the change, it is sent again, with the same id.
-//! If the provider has gone back to what is known, nothing differs any more, and yet the receiver may have the change. So the way back is a
-//! change, too. Only content says so: a date that is earlier again is most often a copy that lags behind.
+//! The answer to an event may be lost after the receiver has stored it. While the provider shows the change, it is sent again, with the same
+//! id. If the provider has gone back meanwhile, nothing would differ from what is known, and yet the receiver may have the change. So:
+//!
+//! - **A change of a known record that is undone** is followed by a change back. Only content says that it is undone: a date that is earlier
+//!   again is most often a copy that lags behind.
+//! - **A record that was sent as new** is remembered as sent ([`Known::sent_as`]), where its deletion can be found. If it is deleted or leaves the
+//!   filter, its deletion is sent; while it is listed, it is sent again as what it was sent before.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -12,13 +16,14 @@ use crate::detect::classify::Class;
 use crate::detect::event::Kind;
 use crate::detect::known::{AlreadyHashed, Known};
 use crate::detect::record::{RecordView, object_hash};
+use crate::plan::ChangeBy;
 
 /// Objects whose last change was tried and not taken when the poll began, by their hash.
 #[derive(Debug, Default)]
 pub(super) struct Unconfirmed(HashSet<u64, BuildHasherDefault<AlreadyHashed>>);
 
 impl Detector<'_> {
-    /// The last changes of these objects were tried, and no sink has taken them.
+    /// The last changes of these objects were tried, and not every sink has taken them.
     pub fn expect_undone(&mut self, objects: impl IntoIterator<Item = u64>) {
         self.unconfirmed.0.extend(objects);
     }
@@ -32,15 +37,29 @@ impl Detector<'_> {
         let object = object_hash(self.plan.list_of.as_ref().map(|list| &*list.value), &view.id);
         let is_by_content = before.is_some_and(|before| self.classifier.is_by_content(view, &before));
         match class {
-            Class::Same if is_by_content && self.unconfirmed.0.remove(&object) => {
-                Class::Change(if view.is_gone() { Kind::Deleted } else { Kind::Updated })
-            }
+            Class::Same if is_by_content && self.unconfirmed.0.remove(&object) => Class::Change(self.way_back(view)),
             // It is sent again.
             Class::Change(_) => {
                 self.unconfirmed.0.remove(&object);
                 class
             }
             _ => class,
+        }
+    }
+
+    /// Whether something shows that a record was deleted: then one that was sent as new must be known from its first try on.
+    pub(super) fn finds_deletions(&self) -> bool {
+        let is_marked = self.plan.extract.deleted.is_some() || self.classifier.tells_leaving();
+        self.plan.feed.is_none() && (is_marked || self.plan.snapshot.is_some())
+    }
+
+    fn way_back(&self, view: &RecordView<'_>) -> Kind {
+        // Where updates do not count, what may be undone is a deletion.
+        let counts_creations = self.plan.change_by == ChangeBy::Created && !self.plan.compare_content;
+        match view.is_gone() {
+            true => Kind::Deleted,
+            false if counts_creations => Kind::Created,
+            false => Kind::Updated,
         }
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn is_failure(object: &str, is_list: bool) -> bool {
             message = message.take().or_else(|| text_of(value).filter(|text| !text.is_empty()));
         }
         failed |= says_failed(&words, value);
-        failed |= is_list && words.is_one_of(SPOKEN) && text_of(value).is_some_and(|text| speaks_of_failure(&text));
+        failed |= words.is_one_of(SPOKEN) && text_of(value).is_some_and(|text| speaks_of_failure(&text));
         refused |= says_refused(&words, value, is_list);
     });
     // A refusal that says that there is nothing to list is an empty list.
@@ -246,6 +246,8 @@ mod tests {
         for text in [
             r#"{"ResponseCode":"0002","ResponseDescription":"Unauthorized access","data":null}"#,
             r#"{"ret":7,"msg":"token invalid","data":null}"#,
+            r#"{"login":true,"message":"Please log in"}"#,
+            r#"{"page":"login","msg":"Your session has expired","next":"/login"}"#,
         ] {
             assert!(is_error(text, &[], Rows::Absent), "{text}");
         }

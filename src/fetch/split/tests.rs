@@ -185,6 +185,12 @@ fn reads_maps_of_records() {
     assert!(map("[]").unwrap().is_empty(), "PHP has one empty array for both");
     assert_eq!(map("[1]").unwrap_err(), SplitError::WrongKind { found: Kind::Array });
     assert!(map("{}").unwrap().is_empty());
+    let page = map(r#"{"a":{},"n":null,"b\u0031":{"v":null},"null":{}}"#).unwrap();
+    assert_eq!(
+        page.records().map(|r| r.key.unwrap()).collect::<Vec<_>>(),
+        ["a", "b1", "null"],
+        "a key without a value has no record"
+    );
     let listed = list("[{}]", None).unwrap();
     assert_eq!(listed.records().next().unwrap().key, None);
 }

@@ -32,7 +32,9 @@ pub(super) fn token(resource: &ResourcePlan, own: Option<&ResourceState>) -> Opt
     own?.token.as_ref()?.text_for(resource.delta.as_ref()).map(str::to_owned)
 }
 
-/// Objects whose last change was tried and not taken.
+/// Objects whose last change was tried and not taken by every sink.
 pub(super) fn unconfirmed(own: Option<&ResourceState>) -> Vec<u64> {
-    own.into_iter().flat_map(|own| &own.failing).map(|failing| failing.object).collect()
+    let Some(own) = own else { return Vec::new() };
+    let failing = own.failing.iter().map(|failing| failing.object);
+    failing.chain(own.taken.iter().map(|taken| taken.object)).collect()
 }

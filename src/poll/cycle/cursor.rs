@@ -39,8 +39,7 @@ impl Poll<'_> {
             own.started = true;
             outbox.sums.dirty = true;
         }
-        // A change that no longer turns up was superseded or taken back at the provider: nothing is failing any more.
-        outbox.sums.dirty |= delivered && self.has_told_deletions() && self.has_told_sweeps(own.sweep.at) && own.forget_tries();
+        outbox.sums.dirty |= delivered && self.has_told_deletions() && self.end_tries(own);
         if settled && own.hashed_without != self.resource.content_digest() {
             own.hashed_without = self.resource.content_digest();
             outbox.sums.dirty = true;

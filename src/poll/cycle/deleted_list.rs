@@ -44,7 +44,8 @@ pub(super) async fn read<'a>(
     let mut own = Facts::default();
     let read = poll.run(outbox, &mut memory.validators, &mut own).await;
     memory.trail = poll.trail;
-    if own.seen.missing_ids > 0 || own.seen.bad_dates > 0 {
+    let has_nameless = own.unidentified.as_ref().is_some_and(|unidentified| unidentified.rows() > 0);
+    if has_nameless || own.seen.bad_dates > 0 {
         // What is wrong is said until it is right, whatever other lists show.
         memory.validators = None;
     }
@@ -52,7 +53,7 @@ pub(super) async fn read<'a>(
     facts.sweep = match read {
         Err(problem) if outbox.refusal().is_some() || instance.is_unsaved() => return Err(problem),
         Err(problem) => SweepOutcome::Failed(problem),
-        Ok(_) if own.seen.missing_ids > 0 => SweepOutcome::Unreadable(BadRows::Ids),
+        Ok(_) if has_nameless => SweepOutcome::Unreadable(BadRows::Ids),
         Ok(_) if own.seen.bad_dates > 0 || own.absent_date.is_some() => SweepOutcome::Unreadable(BadRows::Dates),
         // It is the same as before, and so is what was wrong with it.
         Ok(_) if own.pages == 0 => SweepOutcome::None,

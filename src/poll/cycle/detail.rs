@@ -72,6 +72,8 @@ impl Poll<'_> {
         outbox: &mut Outbox<'_, LiveState>,
     ) -> Result<Sent, Problem> {
         let mut all = Sent::NONE;
+        let mut changes = changes;
+        changes.sort_by_cached_key(|change| self.details.turn(change.object));
         let mut waiting = VecDeque::from(changes);
         let mut is_renewed = false;
         while !waiting.is_empty() {
@@ -80,11 +82,13 @@ impl Poll<'_> {
             all.closed |= room == 0;
             let mut round = Vec::new();
             while (room == 0 || round.len() < room)
-                && let Some(change) = waiting.pop_front()
+                && let Some(change) = waiting.pop_front_if(|change| {
+                    !self.details.comes_later(round.last().map(|last: &Change| last.object), change.object)
+                })
             {
                 match outbox.wanted(&change, Utc::now()) {
                     Wanted::No => {}
-                    Wanted::Now if room > 0 && !self.details.has_failed(change.object) => round.push(change),
+                    Wanted::Now if room > 0 && self.is_to_be_asked(&change) => round.push(change),
                     Wanted::Now | Wanted::Later => all.undelivered = all.undelivered.and(change.date),
                 }
             }
@@ -105,6 +109,11 @@ impl Poll<'_> {
             }
         }
         Ok(all)
+    }
+
+    fn is_to_be_asked(&mut self, change: &Change) -> bool {
+        let needs_none = change.event.kind == Kind::Deleted || self.details.kept(change.object).is_some();
+        needs_none || (!self.details.has_failed(change.object) && self.details.may_ask(change.object))
     }
 
     /// Requests the records of some changes and sends each change as soon as it has its own: one that waits for its record keeps no memory

@@ -52,8 +52,15 @@ impl Poll<'_> {
         facts.absent_mark = self.detector.absent_mark();
         facts.note(Sign::AllMarked, self.is_all_marked());
         facts.note(Sign::CursorAhead, self.resource.delta.is_none() && self.detector.is_cursor_ahead());
+        facts.note(Sign::StartsLater, self.starts_later());
         facts.dates_are_days = self.detector.dates_are_days();
         facts.undecided = self.detector.undecided().cloned();
+    }
+
+    /// Whether nothing is sent yet, by the provider's clock.
+    fn starts_later(&self) -> bool {
+        let now = self.detector.provider_date().unwrap_or(self.polled_at);
+        self.machine.cursor().is_none() && self.resource.starts_later(now)
     }
 
     /// Whether every record of the whole list is marked as deleted.

@@ -54,16 +54,33 @@ pub(super) async fn poll(
         },
     };
     outbox.sums.dirty |= begin(instance, (resource, plan), &listed);
+    let mut next = instance.state().next_list(&resource.name).map(Arc::from);
+    let start = (identity, due, unusable);
+    let polled = round((core, instance), (resource, &listed), start, &mut next, outbox, memory, facts).await;
+    outbox.sums.dirty |= instance.state().keep_next_list(&resource.name, next.as_deref());
+    polled
+}
+
+/// Polls the lists of these values, from `next` on, and leaves there where the next round is to begin; `None`: it came to all of them.
+async fn round(
+    (core, instance): (&EngineContext, &Arc<Instance>),
+    (resource, listed): (&ResourcePlan, &[Arc<str>]),
+    (identity, due, unusable): (&str, DateTime<Utc>, Option<Problem>),
+    next: &mut Option<Arc<str>>,
+    outbox: &mut Outbox<'_, LiveState>,
+    memory: &mut Memory,
+    facts: &mut Facts,
+) -> Result<Outcome, Problem> {
     let memories = memory.lists.get_or_insert_default();
     memories.retain(|name| list_of(name).is_some_and(|(_, value)| listed.iter().any(|other| **other == *value)));
-    let values = round::order(&listed, memories.next.as_deref(), |value| waits(instance, resource, value));
+    let values = round::order(listed, next.as_deref(), |value| waits(instance, resource, value));
     let (mut round, mut due, mut saved) = (Round::default(), Some(due), Instant::now());
     for chunk in values.chunks(CHUNK) {
         let lists: Vec<_> = chunk.iter().map(|value| plan_of(instance, resource, value)).collect();
         let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
         let mut access = access.with_certificate(resource.client_certificate.as_deref())?;
         for (value, list) in chunk.iter().zip(&lists) {
-            memories.next = Some(Arc::clone(value));
+            *next = Some(Arc::clone(value));
             if instance.stop.is_cancelled() {
                 return Ok(Outcome::Stopped);
             }
@@ -88,7 +105,7 @@ pub(super) async fn poll(
             if let AfterFailure::BeginHere(problem) = after {
                 return Err(problem);
             }
-            memories.next = behind(&listed, value);
+            *next = behind(listed, value);
             if let AfterFailure::BeginBehind(problem) = after {
                 return Err(problem);
             }
@@ -98,6 +115,7 @@ pub(super) async fn poll(
             }
         }
     }
+    *next = None;
     if memories.has_failed_sweep() {
         facts.sweep = std::mem::take(&mut facts.sweep).beside_a_failed_one();
         facts.full_sweep = std::mem::take(&mut facts.full_sweep).beside_a_failed_one();

@@ -1,12 +1,13 @@
 //! Reads all of a list that is polled by date, if that is due: what changed without a later date differs by content.
 
-use super::Poll;
+use super::{Poll, sweep};
 use crate::api::conditions::Problem;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
 use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
 use crate::poll::report::{Facts, SweepOutcome};
+use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
 impl Poll<'_> {
@@ -35,12 +36,7 @@ impl Poll<'_> {
                 // What was not taken is shown by a sweep alone.
                 let is_delivered = self.machine.ending().undelivered == Undelivered::None;
                 let at = is_delivered.then_some(self.polled_at);
-                self.own(|own| {
-                    (own.sweep.at, own.reach) = (at, window::UNBOUNDED.as_secs());
-                    if is_delivered {
-                        own.forget_tries();
-                    }
-                });
+                self.own(|own| (own.sweep.at, own.reach) = (at, window::UNBOUNDED.as_secs()));
                 outbox.sums.dirty = true;
                 facts.full_sweep = SweepOutcome::Ended;
             }
@@ -51,9 +47,21 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// Whether every change that sweeps found has reached the receiver. What a poll shows does not answer it before.
-    pub(super) fn has_told_sweeps(&self, last: Option<chrono::DateTime<chrono::Utc>>) -> bool {
+    /// The poll is over, and all that it found is delivered. A change that was tried and no longer turns up was superseded or taken back at the
+    /// provider, so that nothing is failing any more. Where the poll reads a part of the list and sweeps all of it, only a sweep shows that,
+    /// which is due at once. Answers whether that is to be stored.
+    pub(super) fn end_tries(&self, own: &mut ResourceState) -> bool {
         let has_interval = self.resource.snapshot.as_ref().is_some_and(|plan| plan.interval.is_some());
-        (self.resource.full_sweep.is_none() && !has_interval) || last.is_some()
+        if self.resource.full_sweep.is_none() && !has_interval {
+            return own.forget_tries(&sweep::deletions(self.resource, own));
+        }
+        // What the last sweep found was not taken, and the next one shows it again.
+        let Some(_) = own.sweep.at else { return false };
+        if !self.resource.request.uses_since() {
+            return own.forget_tries(&sweep::deletions(self.resource, own));
+        }
+        let turned_up_no_more = own.has_tries(&sweep::deletions(self.resource, own));
+        own.sweep.at = own.sweep.at.filter(|_| !turned_up_no_more);
+        turned_up_no_more
     }
 }

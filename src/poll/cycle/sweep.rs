@@ -1,7 +1,7 @@
 //! Looks for what the list no longer shows, after a poll that went well: passes over the whole list, requests for single records, and the
 //! deletions that follow. [`crate::detect::sweep`] decides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,8 +13,9 @@ use crate::api::conditions::Problem;
 use crate::auth::RequestAuth;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
-use crate::detect::known::{KnownSet, Presence};
+use crate::detect::known::{DetailsView, Known, KnownSet, Presence};
 use crate::detect::life;
+use crate::detect::record::object_hash;
 use crate::detect::seen::Seen;
 use crate::detect::sweep::{Absent, AfterPass, Answer, Conclusion, Sweep, Unproven};
 use crate::detect::window::{self, Undelivered};
@@ -22,7 +23,7 @@ use crate::fetch::answer;
 use crate::fetch::confirm;
 use crate::fetch::listing::PageReader;
 use crate::plan::json::scalar_text;
-use crate::plan::{ChangeBy, ConfirmPlan, SnapshotPlan};
+use crate::plan::{ChangeBy, ConfirmPlan, ResourcePlan, SnapshotPlan};
 use crate::poll::pages::{Direction, Pages};
 use crate::poll::report::{Facts, SweepOutcome};
 use crate::poll::schedule;
@@ -182,7 +183,12 @@ impl Poll<'_> {
         let mut pages = Pages::new(listing, Direction::Forward, self.retries(facts.pages));
         let read = self.read(&mut pages, outbox, facts).await;
         self.note(&pages, facts);
-        Ok(matches!(read?, Some(Reading::Ended(PollEnd::Complete { .. }))))
+        let is_whole = matches!(read?, Some(Reading::Ended(PollEnd::Complete { .. })));
+        if is_whole && self.machine.ending().undelivered == Undelivered::None && self.has_told_deletions() {
+            // All that is there was shown and taken.
+            outbox.sums.dirty |= self.own(|own| own.forget_tries(&deletions(self.resource, own)));
+        }
+        Ok(is_whole)
     }
 
     async fn conclude(
@@ -304,6 +310,17 @@ impl Poll<'_> {
 fn is_from_before((made, now): (DateTime<Utc>, DateTime<Utc>), known: &KnownSet) -> bool {
     let kept = made.timestamp_micros() + 1_000_000..=now.timestamp_micros();
     known.iter().any(|(_, known, _)| !known.deleted && known.date.is_some_and(|date| kept.contains(&date)))
+}
+
+/// Objects with tries whose deletion is to be sent: nothing shows them but what is remembered.
+pub(super) fn deletions(resource: &ResourcePlan, own: &ResourceState) -> HashSet<u64> {
+    if own.sweep.gone == 0 || (own.failing.is_empty() && own.taken.is_empty()) {
+        return HashSet::new();
+    }
+    let list = resource.list_of.as_ref().map(|list| &*list.value);
+    let is_gone = |known: &Known, details: &DetailsView<'_>| !known.deleted && details.presence == Presence::Gone;
+    let gone = own.known.iter().filter_map(|(_, known, details)| details.filter(|details| is_gone(&known, details)));
+    gone.filter_map(|details| Some(object_hash(list, &resource.extract.id.text(details.id?)?))).collect()
 }
 
 /// Hashes of the ids whose deletion is to be sent.

@@ -50,6 +50,9 @@ impl Poll<'_> {
         }
         self.compare_with(before, facts);
         self.commit_cursor(settled, outbox);
+        if self.machine.undelivered() == Undelivered::None {
+            self.details.all_delivered();
+        }
         self.leave_trail(settled);
         facts.gap = facts.gap.or(self.machine.gap());
         Ok(())

@@ -107,6 +107,7 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::DeltaTokenExpired
         | Reason::CursorOutOfReach
         | Reason::CursorAhead
+        | Reason::StartsLater
         | Reason::ListTurnedOver
         | Reason::OldNewcomers
         | Reason::Throttled

@@ -17,6 +17,7 @@ use crate::fetch::lost_list::LostList;
 use crate::fetch::pagination::FULL_PAGE;
 use crate::plan::ResourcePlan;
 use crate::plan::id::IdPlan;
+use crate::plan::start_from::IN_THE_FUTURE;
 use crate::poll::health::{Nameless, Note};
 use crate::state::InstanceState;
 use crate::state::waiting::InPassing;
@@ -229,6 +230,7 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             Reason::CursorAhead,
             "the cursor is ahead of the provider's clock, which was ahead for a while, in all of its servers or in one, so changes dated before the cursor are not found: once the clock is right, set polling.startFrom to a time before it was wrong, and then the annotation pollinator.dev/reset",
         ),
+        Note::StartsLater => (ConditionType::Continuous, Reason::StartsLater, IN_THE_FUTURE),
         Note::TurnedOver => (
             ConditionType::Continuous,
             Reason::ListTurnedOver,

@@ -414,7 +414,7 @@ fn what_a_callback_lacks_is_not_blamed_on_the_provider() {
 #[test]
 fn what_does_not_stop_a_poll_is_told_beside_it() {
     let facts = Facts {
-        seen: Seen { records: 2, missing_ids: 1, bad_dates: 1, far_ahead: 1, ..Seen::default() },
+        seen: Seen { records: 2, bad_dates: 1, far_ahead: 1, ..Seen::default() },
         unidentified: Some(Unidentified::of("id", &[r#"{"_id":7}"#])),
         unreadable_date: UnreadableDate::of(&sample::resource().extract, r#"{"id":8,"updated":"soon"}"#),
         order_broken: true,
@@ -428,7 +428,7 @@ fn what_does_not_stop_a_poll_is_told_beside_it() {
     let noted = ["RecordsIdentified", "DatesPlausible", "Ordered", "Settled", "DatesReadable"].map(|kind| (kind, "False"));
     assert_eq!(kinds, [&[("Polled", "True")], &noted[..]].concat());
     let unidentified = Some(Unidentified::of("id", &[r#"{"_id":7}"#]));
-    let nameless = Facts { seen: Seen { missing_ids: 1, ..Seen::default() }, unidentified, ..Facts::default() };
+    let nameless = Facts { unidentified, ..Facts::default() };
     let status = read(&after(&[ended(Outcome::Polled, nameless)]), at(0));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "MissingId"), "nothing can ever be delivered");
     assert!(
@@ -473,12 +473,12 @@ fn any_report() -> impl Strategy<Value = Report> {
         Sign::AllMarked,
         Sign::PagesOverlap,
         Sign::CursorAhead,
+        Sign::StartsLater,
         Sign::TurnedOver,
         Sign::Newcomers,
     ];
     let signs = proptest::sample::subsequence(signs.to_vec(), 0..=signs.len());
-    let seen = any::<[bool; 8]>().prop_map(|[ids, bad, lost, ahead, unread, words, repeated, disorder]| Seen {
-        missing_ids: ids.into(),
+    let seen = any::<[bool; 7]>().prop_map(|[bad, lost, ahead, unread, words, repeated, disorder]| Seen {
         bad_dates: bad.into(),
         lost_dates: lost.into(),
         far_ahead: ahead.into(),
@@ -489,9 +489,9 @@ fn any_report() -> impl Strategy<Value = Report> {
         ..Seen::default()
     });
     let gap = prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::OutOfReach))];
-    let facts = (any::<[bool; 2]>(), seen, signs, gap, any::<Option<bool>>());
-    let facts = facts.prop_map(|([unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
-        unidentified: (seen.missing_ids > 0).then(|| Unidentified::of("id", &["{}"])),
+    let facts = (any::<[bool; 3]>(), seen, signs, gap, any::<Option<bool>>());
+    let facts = facts.prop_map(|([ids, unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
+        unidentified: ids.then(|| Unidentified::of("id", &["{}"])),
         unreadable_date: (seen.bad_dates > 0)
             .then(|| UnreadableDate::of(&sample::resource().extract, r#"{"id":8,"updated":"soon"}"#))
             .flatten(),

@@ -149,8 +149,6 @@ const EMPTY: PageFacts = PageFacts {
         records: 0,
         listed: 0,
         outdated: 0,
-        missing_ids: 0,
-        nulls: 0,
         bad_dates: 0,
         far_ahead: 0,
         repeated_ids: 0,

@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, RawQuery};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use chrono::Utc;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,8 @@ use crate::api::connector::ConnectorSpec;
 use crate::api::identity::number;
 use crate::api::instance::ConnectorInstance;
 use crate::instances::number_of;
+use crate::plan::StartFrom;
+use crate::plan::start_from::IN_THE_FUTURE;
 
 /// An answer with an instance, and optionally a warning.
 type Shown = (HeaderMap, Json<Value>);
@@ -94,6 +97,10 @@ impl Caller {
             let place = change::place(&done.instance);
             let (namespace, name) = (&*place.namespace, &*place.name);
             tracing::warn!(namespace, instance = name, settings = ?sentences, "instances API: not all of the request took effect as it was sent");
+        }
+        let start = done.instance.spec.polling.as_ref().and_then(|polling| polling.start_from.as_deref());
+        if start.and_then(StartFrom::parse).is_some_and(|start| start.is_future(Utc::now())) {
+            sentences.push(IN_THE_FUTURE.to_owned());
         }
         if done.instance.spec.callback.allow_insecure_http {
             sentences.insert(0, INSECURE.to_owned());

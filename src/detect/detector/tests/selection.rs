@@ -247,3 +247,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_sent_as_new_and_leaves_the_filter_is_deleted_where_the_receiver_is_to_know() {
+    for on_leave in [OnLeave::Ignore, OnLeave::Deleted] {
+        for plan in [sample::resource(), by_content()] {
+            let mut bench = Bench::new(filtered(plan, OPEN, on_leave), "09:59:00");
+            let (open, draft) = ([order("1", "10:00:01", "open")], [order("1", "10:00:02", "draft")]);
+            let first = super::sent(&mut bench, &open);
+            assert_eq!((first.len(), first[0].0), (1, Kind::Created));
+            let leaves = bench.told(&draft);
+            assert_eq!(leaves, if on_leave == OnLeave::Deleted { vec![deleted("1")] } else { vec![] });
+            assert_eq!(bench.told(&draft), [], "once");
+        }
+    }
+}

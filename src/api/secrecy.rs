@@ -1,4 +1,10 @@
-//! Which settings and query parameters hold secrets: by the words of their names, and by what their values look like.
+//! Which settings, headers and query parameters hold secrets: by the words of their names, and by what their values look like; and URLs without
+//! them. Pure.
+
+use serde_json::Value;
+
+/// What stands where a secret is not shown.
+pub(crate) const MASK: &str = "***";
 
 /// Parts of a name, wherever they are in it, that say that its value is a secret.
 const PARTS: [&str; 18] = [
@@ -84,7 +90,7 @@ const PREFIXES: [&str; 15] = [
 const LONG: usize = 20;
 
 /// Whether a name says that its value is a secret; rather too often than too seldom.
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     let words = words(name);
     let Some(last) = words.last().map(String::as_str) else { return false };
     if ABOUT.contains(&last) {
@@ -100,12 +106,46 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 }
 
 /// Whether a value with this name is a secret: the name says so, or the value looks like a token.
-pub(super) fn is_secret(name: &str, value: &str) -> bool {
+pub(crate) fn is_secret(name: &str, value: &str) -> bool {
     is_secret_name(name) || looks_like_token(name, value.trim())
 }
 
+/// The value of a member, header or parameter as it is shown: a secret is replaced by [`MASK`]. Macros stay, for they are filled in later.
+pub(crate) fn shown<'v>(name: &str, value: &'v str) -> &'v str {
+    if !value.is_empty() && !value.contains("${") && is_secret(name, value) { MASK } else { value }
+}
+
+/// The same in a JSON value, at any depth; `name` is that of the member whose value it is.
+pub(crate) fn shown_json(name: &str, value: Value) -> Value {
+    match value {
+        Value::String(text) => shown(name, &text).into(),
+        Value::Array(items) => items.into_iter().map(|item| shown_json(name, item)).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name.clone(), shown_json(&name, value))).collect(),
+        other => other,
+    }
+}
+
+/// A URL as it is shown, with the values of its query that hold secrets replaced.
+pub(crate) fn shown_url(url: &str) -> String {
+    with_query(url, |name, value| shown(name, value).to_owned())
+}
+
+/// A URL without any value of its query: whatever it is called, it may be the secret of a receiver.
+pub(crate) fn without_values(url: &str) -> String {
+    with_query(url, |_, value| if value.is_empty() { String::new() } else { MASK.to_owned() })
+}
+
+fn with_query(url: &str, shown: impl Fn(&str, &str) -> String) -> String {
+    let Some((place, query)) = url.split_once('?') else { return url.to_owned() };
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) => format!("{name}={}", shown(name, value)),
+        None => pair.to_owned(),
+    };
+    format!("{place}?{}", query.split('&').map(pair).collect::<Vec<_>>().join("&"))
+}
+
 /// The words of a name in small letters: `oauth.apiKey`, `API_Key` and `api-key` all end in the word key.
-pub(super) fn words(name: &str) -> Vec<String> {
+pub(crate) fn words(name: &str) -> Vec<String> {
     let characters: Vec<char> = name.chars().collect();
     let mut words = vec![String::new()];
     for (at, character) in characters.iter().enumerate() {
@@ -153,6 +193,23 @@ fn is_random(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_has_no_secret_and_keeps_the_rest() {
+        for (url, as_shown) in [
+            ("https://h.example/in", "https://h.example/in"),
+            ("https://h.example/in?token=s3cret&v=2&flag&sig=", "https://h.example/in?token=***&v=2&flag&sig="),
+            ("/c?since=${since}&api_key=${since}", "/c?since=${since}&api_key=${since}"),
+            ("/c?q=Bearer s3cret", "/c?q=***"),
+        ] {
+            assert_eq!(shown_url(url), as_shown);
+        }
+        assert_eq!(without_values("https://h.example/in?k=s3cret&v=2&e="), "https://h.example/in?k=***&v=***&e=");
+        let body = serde_json::json!({"auth": {"apiKey": "s3cret", "n": 1}, "tokens": ["s3cret"], "filter": {"name": "a"}});
+        let masked = serde_json::json!({"auth": {"apiKey": "***", "n": 1}, "tokens": ["***"], "filter": {"name": "a"}});
+        assert_eq!(shown_json("", body), masked);
+        assert_eq!((shown("x-api-key", "s3cret"), shown("accept", "text/plain")), (MASK, "text/plain"));
+    }
 
     #[test]
     fn names_of_secrets() {
