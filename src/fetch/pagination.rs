@@ -285,7 +285,7 @@ impl Pager {
                 PaginationPlan::NextLink(from) | PaginationPlan::Token { from, .. } => Some(named(from)),
                 _ => None,
             };
-            self.claim = claim::claim(&heard, self.rows, followed.as_deref());
+            self.claim = claim::claim(&heard, self.rows, followed.as_deref(), self.counts_all(&heard));
             return self.end(&heard);
         };
         if self.pages >= MAX_PAGES {

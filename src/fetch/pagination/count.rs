@@ -121,7 +121,36 @@ impl Pager {
         match certain {
             true if self.empty > MAX_EMPTY => Err(too_many_empty()),
             true => Ok(true),
-            false => Ok(self.empty <= MAX_EMPTY_BY_TOTAL),
+            false => Ok(self.empty <= self.hopeless_after(heard)),
+        }
+    }
+
+    /// Empty pages that are read although nothing but a link or a total says that more follows: some providers link to a next page from
+    /// each one, also from the last. A total of nothing may count the rows of its page, so that two pages must say it.
+    fn hopeless_after(&self, heard: &Heard<'_>) -> u32 {
+        match self.believed_after(heard) {
+            Some(empty) => empty,
+            None if heard.said.total() == Some(0) && self.rows == 0 => 1,
+            None => MAX_EMPTY_BY_TOTAL,
+        }
+    }
+
+    /// Whether a total ends the list: pages without rows count exactly those that were read, and nothing but a link leads on.
+    pub(super) fn counts_all(&self, heard: &Heard<'_>) -> bool {
+        self.believed_after(heard).is_some_and(|empty| self.empty > empty)
+    }
+
+    /// Empty pages in addition to this one after which its total is believed; `None`: it counts something else.
+    fn believed_after(&self, heard: &Heard<'_>) -> Option<u32> {
+        let Heard { said, reach, .. } = heard;
+        let is_bare = reach.rows == 0 && said.flag().is_none() && said.pages_say(reach) != Some(true);
+        let total = said.total().filter(|total| is_bare && *total > 0 && *total == self.rows)?;
+        match self.requested {
+            // It may be an echo of the size of a page that was asked for.
+            Some(size) if size == total => None,
+            // Or of the size that the provider has by itself.
+            None if total == self.longest => Some(1),
+            Some(_) | None => Some(0),
         }
     }
 

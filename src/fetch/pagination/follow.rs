@@ -66,6 +66,9 @@ impl Pager {
         if *repeated {
             return Err(self.same_page());
         }
+        if self.counts_all(heard) {
+            return Ok(None);
+        }
         let is_new = self.seen_marks.insert(xxh3_128(next.mark().as_bytes()));
         match (is_new, empty) {
             (true, true) if self.empty > MAX_EMPTY => Err(too_many_empty()),

@@ -424,6 +424,54 @@ fn a_promise_that_is_never_kept_ends() {
     }
 }
 
+/// As Keap does: each page links to a next one, also the last, and has the number of all rows.
+#[test]
+fn a_total_that_was_read_counts_more_than_a_bare_link() {
+    let keap = |count: usize| format!(r#"{{"count":{count},"next":"https://api.example/v1/items?offset=9","previous":""}}"#);
+    let pages = |plan: &PaginationPlan, pages: &[(&str, usize)]| {
+        let mut listing = Listing::new(plan);
+        let asked = pages.iter().take_while(|(envelope, rows)| listing.answer(&[], envelope, *rows).unwrap().is_some()).count();
+        (asked, listing.pager.claim())
+    };
+    for plan in [offset(), page()] {
+        let (counted, nothing) = (keap(5), keap(0));
+        let empty = [(&*counted, 0); 20];
+        let (asked, claim) = pages(&plan, &[&[(&*counted, 3), (&*counted, 2)], &empty[..]].concat());
+        assert_eq!(
+            (asked, claim),
+            (2, Claim { short: 0, more: false, counted: true }),
+            "{plan:?}: the first empty page ends it"
+        );
+        assert_eq!(pages(&plan, &[(&*nothing, 0); 20]).0, 1, "{plan:?}: two pages say that there is nothing");
+
+        // What is wrong, or counts the rows of its page or those that were asked for, loses nothing.
+        let all = MAX_EMPTY_BY_TOTAL as usize;
+        for (start, envelope) in [(3, keap(4)), (3, keap(2)), (3, keap(0))] {
+            let listed = [&[(&*envelope, start)], &[(&*envelope, 0); 20][..]].concat();
+            assert_eq!(pages(&plan, &listed).0, 1 + all, "{plan:?} {envelope}");
+        }
+        let fifty = keap(50);
+        let full = [&[(&*fifty, 50)], &[(&*fifty, 0); 20][..]].concat();
+        assert_eq!(pages(&plan, &full).0, if plan == offset() { 1 + all } else { 2 }, "{plan:?}: it may be the size of a page");
+        let more = r#"{"count":3,"has_more":true}"#;
+        assert_eq!(pages(&plan, &[&[(more, 3)], &[(more, 0); 20][..]].concat()).0, 21, "{plan:?}: a flag says it");
+    }
+    let walked = script(
+        &PaginationPlan::NextLink(field("next")),
+        &[
+            (r#"{"count":3,"next":"?p=2"}"#, 2, 1),
+            (r#"{"count":3,"next":"?p=3"}"#, 1, 2),
+            (r#"{"count":3,"next":"?p=4"}"#, 0, 0),
+        ],
+    );
+    assert!(walked[1].as_ref().unwrap().is_some() && walked[2] == Ok(None), "{walked:?}");
+    let walked = script(
+        &PaginationPlan::NextLink(field("next")),
+        &[(r#"{"count":2,"next":"?p=2"}"#, 2, 1), (r#"{"count":0,"next":"?p=3"}"#, 0, 0), (r#"{"count":1,"next":null}"#, 1, 2)],
+    );
+    assert!(walked[1].as_ref().unwrap().is_some() && walked[2] == Ok(None), "a count of the page proves nothing: {walked:?}");
+}
+
 #[test]
 fn a_position_that_does_not_go_forward_ends_the_list() {
     let next_offset =
