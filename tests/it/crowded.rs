@@ -100,7 +100,8 @@ fn an_instance_with_many_hanging_lists_leaves_a_request_to_another_one_of_its_ho
     let receiver = Receiver::start();
     let list = |path: &str| format!("url: {path}\npagination: {{none: {{}}}}");
     let instance = |name: &str, path: &str| Instance::new(name, &server.url(), &receiver.url(name)).resource(&list(path));
-    let others: String = (1..12).map(|n| format!("  - {{name: r{n}, url: /hangs, pagination: {{none: {{}}}}}}\n")).collect();
+    let others: Vec<_> = (1..12).map(|n| format!("  - {{name: r{n}, url: /hangs, pagination: {{none: {{}}}}}}\n")).collect();
+    let others = others.concat();
     let greedy = instance("hangs", "/hangs").yaml().replacen("  callback:", &format!("{others}  callback:"), 1);
     let site = Site::new(&[greedy]);
     let pollinator = site.start();

@@ -73,7 +73,8 @@ fn resources_that_limits_kept_from_being_polled_come_first_in_the_next_run() {
         Answer::json("[]")
     });
     let receiver = Receiver::start();
-    let others: String = (1..7).map(|n| format!("- {{name: r{n}, url: /r{n}, pagination: {{none: {{}}}}}}\n")).collect();
+    let others: Vec<_> = (1..7).map(|n| format!("- {{name: r{n}, url: /r{n}, pagination: {{none: {{}}}}}}\n")).collect();
+    let others = others.concat();
     let yaml = Instance::new("it", &server.url(), &receiver.url("it")).resource("url: /r0\npagination: {none: {}}").yaml();
     let yaml = yaml.replacen("  callback:", &format!("{}  callback:", others.replace("- {", "  - {")), 1);
     let polls = Polls::new(&[yaml]);

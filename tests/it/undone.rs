@@ -22,15 +22,20 @@ struct Version {
     hours_ago: i64,
 }
 
-const fn v(v: u32) -> Option<Version> {
+/// The record in a step, if there is one.
+type Step = Option<Version>;
+
+#[expect(clippy::unnecessary_wraps, reason = "a step may have none")]
+const fn v(v: u32) -> Step {
     Some(Version { v, gone: false, hours_ago: 300 })
 }
 
-const fn gone(v: u32) -> Option<Version> {
+#[expect(clippy::unnecessary_wraps, reason = "a step may have none")]
+const fn gone(v: u32) -> Step {
     Some(Version { v, gone: true, hours_ago: 300 })
 }
 
-const fn at(hours_ago: i64, version: Option<Version>) -> Option<Version> {
+const fn at(hours_ago: i64, version: Step) -> Step {
     match version {
         Some(Version { v, gone, .. }) => Some(Version { v, gone, hours_ago }),
         None => None,
@@ -51,7 +56,7 @@ const BY_TOKEN: &str = "query: {t: \"${cursor}\"}\ndelta: {token: {field: sync}}
 const BY_CREATION: &str = "changeBy: Created\ndatesConfiguration: {createdDateField: created}\ndeletes: {flag: {field: gone}}";
 
 /// What the record is at first, when the answer is lost, and from then on.
-type Steps = [Option<Version>; 3];
+type Steps = [Step; 3];
 
 const CASES: [(&str, &str, Steps); 18] = [
     ("update undone", "pageSize: 100", [v(1), v(2), v(1)]),
@@ -121,16 +126,16 @@ fn play(
             .header("Date", Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
     });
     let receiver = Receiver::start();
-    let lost = Arc::new(AtomicBool::new(false));
-    let is_lost = Arc::clone(&lost);
-    receiver.answer(move |_| if is_lost.load(Ordering::SeqCst) { Answer::hang_up() } else { Answer::status(204) });
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let cut = Arc::clone(&is_cut);
+    receiver.answer(move |_| if cut.load(Ordering::SeqCst) { Answer::hang_up() } else { Answer::status(204) });
     let resource = format!("url: /records\nrecordsPath: data\npagination: {{none: {{}}}}\n{resource}");
     let instance = Instance::new("it", &server.url(), &receiver.url("it")).earliest().resource(&resource).callback(callback);
     let polls = Polls::new_in(Arc::clone(lane), &[instance.yaml()]);
     for (number, (version, others)) in steps.into_iter().zip(others).enumerate() {
         let versions = version.map(|version| (1, version)).into_iter().chain(others);
         *list.lock().unwrap() = versions.map(|(id, version)| row(id, version, now)).collect();
-        lost.store(number == 1, Ordering::SeqCst);
+        is_cut.store(number == 1, Ordering::SeqCst);
         // A deletion by sweeps needs two of them.
         let is_swept = version.is_none() && resource.contains("snapshot");
         for _ in 0..if number == 1 && is_swept { 2 } else { 1 } {

@@ -1,31 +1,16 @@
-//! What a record is to the poll under way, which may have seen it before, and to earlier ones. Pure.
+//! What a record is to a poll: what the classifier says, unless the poll itself has shown the record before. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Detector;
 use crate::detect::classify::{Class, Mode};
 use crate::detect::clock::ProviderClock;
-use crate::detect::event::Kind;
 use crate::detect::known::Known;
 use crate::detect::record::RecordView;
 
 impl Detector<'_> {
-    /// Classifies a record that is known as `before`, or was sent as new and is not confirmed.
-    pub(super) fn class(
-        &mut self,
-        view: &RecordView<'_>,
-        seen: (u64, Option<DateTime<Utc>>),
-        (before, sent_as): (Option<Known>, Option<Kind>),
-        clock: &ProviderClock,
-    ) -> Class {
-        let class = match sent_as {
-            Some(kind) => self.classifier.classify_sent(view, kind),
-            None => self.by_what_is_known(view, seen, before, clock),
-        };
-        self.unless_undone(class, view, before)
-    }
-
-    fn by_what_is_known(
+    /// What a record is whose id is known as `before`.
+    pub(super) fn classify(
         &self,
         view: &RecordView<'_>,
         (id, date): (u64, Option<DateTime<Utc>>),

@@ -11,8 +11,11 @@
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
+use chrono::{DateTime, Utc};
+
 use super::Detector;
 use crate::detect::classify::Class;
+use crate::detect::clock::ProviderClock;
 use crate::detect::event::Kind;
 use crate::detect::known::{AlreadyHashed, Known};
 use crate::detect::record::{RecordView, object_hash};
@@ -28,8 +31,23 @@ impl Detector<'_> {
         self.unconfirmed.0.extend(objects);
     }
 
+    /// Classifies a record that is known as `before`, or was sent as new and is not confirmed.
+    pub(super) fn class(
+        &mut self,
+        view: &RecordView<'_>,
+        seen: (u64, Option<DateTime<Utc>>),
+        (before, sent_as): (Option<Known>, Option<Kind>),
+        clock: &ProviderClock,
+    ) -> Class {
+        let class = match sent_as {
+            Some(kind) => self.classifier.classify_sent(view, kind),
+            None => self.classify(view, seen, before, clock),
+        };
+        self.unless_undone(class, view, before)
+    }
+
     /// What a record is whose change is undone, where its class says that it is as it is known.
-    pub(super) fn unless_undone(&mut self, class: Class, view: &RecordView<'_>, before: Option<Known>) -> Class {
+    fn unless_undone(&mut self, class: Class, view: &RecordView<'_>, before: Option<Known>) -> Class {
         // Each event of a feed is a record of its own.
         if self.unconfirmed.0.is_empty() || self.plan.feed.is_some() {
             return class;
