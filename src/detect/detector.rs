@@ -19,11 +19,11 @@ use super::life;
 use super::order::Earlier;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
+use super::pass::Pass;
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
 use super::selection::Selection;
-use super::sweep::Pass;
 use super::unidentified::Unidentified;
 use super::unreadable_date::UnreadableDate;
 use super::volatile::VolatileWatch;
@@ -253,7 +253,7 @@ impl<'p> Detector<'p> {
             }
             let (before, sign) = life::listed(self.plan, &view, id, known);
             found.note(sign);
-            self.note_life(&view, (id, date), before);
+            self.note_life(&view, (id, date, sight), before);
             let class = self.classify(&view, (id, date), before, &clock);
             let class = self.unless_undone(class, &view, before);
             let is_known = class == Class::Same;

@@ -39,7 +39,7 @@ pub(super) async fn poll<'a>(
     poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
     poll.details = std::mem::take(&mut memory.details);
     poll.follow(memory.trail);
-    poll.look_for_deletions(memory.sweep_failures);
+    poll.look_for_deletions(memory.sweep_failures).await;
     let polled = poll.run(outbox, &mut memory.validators, facts).await;
     let swept = if resource.full_sweep.is_some() { &facts.full_sweep } else { &facts.sweep };
     memory.sweep_failures = poll.sweep_failures(swept);

@@ -480,7 +480,8 @@ fn any_report() -> impl Strategy<Value = Report> {
         disorder,
         ..Seen::default()
     });
-    let gap = prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::OutOfReach))];
+    let gap =
+        prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::ChangesMissed)), Just(Some(Gap::OutOfReach))];
     let facts = (any::<[bool; 2]>(), seen, signs, gap, any::<Option<bool>>());
     let facts = facts.prop_map(|([unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
         unidentified: (seen.missing_ids > 0).then(|| Unidentified::of("id", &["{}"])),
