@@ -1,11 +1,13 @@
 //! Known sets in a store outside the cluster.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::kept::by_content;
 use crate::rig::PATIENCE;
 use crate::rig::control_plane::{shared, shared_with_controllers};
-use crate::rig::operator::Cluster;
+use crate::rig::operator::{Cluster, metric};
 use crate::rig::pollinator::{Pollinator, binary};
 use crate::rig::s3::{S3, files};
 use crate::rig::scene::ids;
@@ -153,9 +155,18 @@ fn two_operators_that_write_one_set_in_a_bucket_lose_nothing() {
     cluster.wait_ready("it");
     let second = start("two");
     second.wait_stderr("range owned");
-    for number in 0..6 {
+    let conflicts = || {
+        let of = |operator: &Pollinator| metric(operator, "pollinator_commits_total{outcome=\"conflict\"}");
+        of(&first) + of(&second)
+    };
+    // until one of them has met what the other had stored
+    let deadline = Instant::now() + PATIENCE;
+    let mut number = 0;
+    while number < 6 || conflicts() < 1.0 {
+        assert!(Instant::now() < deadline, "no conflict in {number} rounds\n{}\n{}", first.report("it"), second.report("it"));
         cluster.provider.update(&format!("old-{number:05}"));
         cluster.provider.wait_polled(1);
+        number += 1;
     }
     let verdict = cluster.verdict();
     assert!(verdict.is_sound(), "{verdict:?}\n{}\n{}", first.report("it"), second.report("it"));
