@@ -39,7 +39,7 @@ pub fn validate(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
     let mut object = object.clone();
     structure::drop_nulls(&rules.schema, &mut object);
     let mut findings = Vec::new();
-    unknown::take_out(&rules.schema, &mut object, "", &mut findings);
+    unknown::take_out(&rules.schema, &mut object, &mut findings);
     if let Some(members) = object.as_object_mut() {
         members.remove("status");
     }

@@ -248,7 +248,7 @@ async fn ask(
         })?;
         let page = match step {
             Step::Page(page) => page,
-            Step::NotModified | Step::TokenExpired | Step::End => {
+            Step::NotModified | Step::TokenExpired | Step::BeginAgain | Step::End => {
                 ended = true;
                 break;
             }

@@ -344,7 +344,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
 
     fn note(&mut self, event: &Noted, outcome: DeliveryOutcome) {
         let Some(counted) = outcome.counted() else { return };
-        self.metrics.events(event.kind.into(), counted, 1);
+        self.metrics.attempts(event.kind.into(), counted, 1);
         self.sums.dirty = true;
         self.sums.queue_full |= outcome == DeliveryOutcome::QueueFull;
         if outcome != DeliveryOutcome::Accepted {

@@ -224,10 +224,10 @@ impl<'p> ChangeClassifier<'p> {
 
     /// Hash of the version of a record, as the known set keeps it.
     pub fn version(&self, view: &RecordView<'_>) -> u64 {
-        self.marked(self.compared(view).unwrap_or_else(|| view.version_hash()), view)
+        Self::marked(self.compared(view).unwrap_or_else(|| view.version_hash()), view)
     }
 
-    fn marked(&self, version: u64, view: &RecordView<'_>) -> u64 {
+    fn marked(version: u64, view: &RecordView<'_>) -> u64 {
         if view.is_excluded() && !view.is_deleted() { version ^ EXCLUDED } else { version }
     }
 
@@ -316,7 +316,7 @@ impl<'p> ChangeClassifier<'p> {
     /// Whether only the manifest changed, by which a record has a date that counts. Until then its content did.
     fn is_dated_by_now(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>) -> bool {
         let is_by_content = known.date.is_none() && date.is_some() && known.deleted == view.is_gone();
-        is_by_content && known.version == self.marked(view.canonical_hash(), view)
+        is_by_content && known.version == Self::marked(view.canonical_hash(), view)
     }
 
     fn is_same(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {

@@ -19,11 +19,11 @@ use super::life;
 use super::order::Earlier;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
+use super::pass::Pass;
 use super::record::{Record, RecordReader};
 use super::rows::{self, Later, Listed, Told};
 use super::seen::Seen;
 use super::selection::Selection;
-use super::sweep::Pass;
 use super::unidentified::Unidentified;
 use super::unreadable_date::UnreadableDate;
 use super::volatile::VolatileWatch;
@@ -231,20 +231,14 @@ impl<'p> Detector<'p> {
             found.has_news |= date.is_some_and(|_| self.lower.is_none_or(|lower| !self.classifier.is_before(&view, lower)));
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
-            let later = match (twin, self.listed.date(id)) {
+            let later = match (twin, self.listed.precedes(id, date)) {
                 // Changes are listed in the order in which they were made.
                 _ if self.plan.delta.is_some() => Later::Second,
                 (Some(twin), _) => rows::later(self.order, twin.date, date, &clock),
                 // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
                 // by the next listing.
-                (None, Some(listed)) => {
-                    if date > listed {
-                        Later::Second
-                    } else {
-                        Later::First
-                    }
-                }
-                (None, None) => Later::Second,
+                (None, Some(false)) => Later::First,
+                (None, Some(true) | None) => Later::Second,
             };
             if later == Later::First || (later == Later::Neither && twin.is_some_and(|twin| twin.is_known)) {
                 continue;
@@ -254,7 +248,7 @@ impl<'p> Detector<'p> {
             let (sent_as, is_kept) = (before.and_then(Known::sent_as), before.is_some());
             // Whatever it was sent as, it is not known until a sink has confirmed it.
             let before = before.filter(|_| sent_as.is_none());
-            self.note_life(&view, (id, date), before);
+            self.note_life(&view, (id, date, sight), before);
             let class = self.class(&view, (id, date), (before, sent_as), &clock);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.

@@ -116,6 +116,7 @@ impl KnownSet {
     }
 
     /// The same, with more than the version.
+    #[expect(clippy::needless_pass_by_value, reason = "it is kept in another form, and callers make it for this")]
     pub fn remember_with(&mut self, id: u64, known: Known, details: Option<Details>) {
         self.put(id, Entry::of(known), details.as_ref());
     }

@@ -37,6 +37,7 @@ pub mod packed;
 mod page_reading;
 pub mod parents;
 pub mod partition;
+pub mod pass;
 pub mod record;
 mod rows;
 pub mod seen;

@@ -21,18 +21,20 @@ pub(super) struct Listed {
 impl Listed {
     /// A page ended that has the id.
     pub(super) fn insert(&mut self, id: u64, date: Option<DateTime<Utc>>) {
-        match date {
-            Some(date) => drop(self.dated.insert(id, date)),
-            None => {
-                self.dated.remove(&id);
-                self.undated.insert(id);
-            }
+        if let Some(date) = date {
+            self.dated.insert(id, date);
+        } else {
+            self.dated.remove(&id);
+            self.undated.insert(id);
         }
     }
 
-    /// The date of a row of an earlier page with this id.
-    pub(super) fn date(&self, id: u64) -> Option<Option<DateTime<Utc>>> {
-        self.dated.get(&id).map(|date| Some(*date)).or_else(|| self.undated.has(id).then_some(None))
+    /// Whether a row with this id is later than the one of an earlier page; `None`: there is none.
+    pub(super) fn precedes(&self, id: u64, date: Option<DateTime<Utc>>) -> Option<bool> {
+        match self.dated.get(&id) {
+            Some(listed) => Some(date > Some(*listed)),
+            None => self.undated.has(id).then_some(date.is_some()),
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Seen {
     pub lost_dates: u64,
     /// Records of this listing that lie before all that is known and are not known themselves.
     pub older: u64,
+    /// Records of this listing whose id was known.
+    pub known: u64,
     /// Changes of this poll whose id was not known.
     pub unknown: u64,
     /// Records of the first listing of this poll that an earlier poll may have seen.

@@ -7,9 +7,10 @@
 //!   when the next pass shows the same: the same rows in the same order, or the same set of ids with none listed twice. A row that was
 //!   hidden leaves one that was seen and is gone, or one that was seen twice.
 //! - What is listed is there, whatever else a reading proves: being seen clears every suspicion ([`Presence::Listed`]).
-//! - A list without any record proves nothing, and many missing ids at once wait for a person ([`Presence::Held`]). So do all that are
-//!   missing after the request for the list was edited: it may simply ask for others.
-//! - Where the plan has a request for one record, its answer decides instead.
+//! - A list that shows none of the records that were known proves nothing, and many missing ids at once wait for a person
+//!   ([`Presence::Held`]). So do all that are missing after the request for the list was edited: it may simply ask for others.
+//! - Where the plan has a request for one record, its answer decides, and at once if few are missing. What takes many records out of the
+//!   list for a moment, such as a token of another tenant, answers for each of them in the same way; so then a second sweep must agree.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id_set::IdSet;
 use super::known::{Details, DetailsView, KnownSet, Presence};
+use super::pass::{Digest, Pass};
 use crate::plan::SnapshotPlan;
 
 /// Passes of one sweep: a list that never shows the same twice proves nothing.
@@ -47,9 +48,9 @@ pub struct SweepState {
     /// Ids that were known as living then, while deletions wait.
     #[serde(skip_serializing_if = "is_zero")]
     pub living: u64,
-    /// It showed no record at all, and deletions wait.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub empty: bool,
+    /// It showed none of the records that were known, and deletions wait.
+    #[serde(rename = "empty", skip_serializing_if = "std::ops::Not::not")]
+    pub none_listed: bool,
     /// It missed too many records to count as evidence: the list may have had a fault.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub suspect: bool,
@@ -91,61 +92,6 @@ impl SweepState {
         let (Some(at), Some(interval), false) = (self.at, interval, self.approved) else { return true };
         let wait = TimeDelta::from_std(interval.saturating_sub(poll_interval / 2)).unwrap_or(TimeDelta::MAX);
         at > now || at.checked_add_signed(wait).is_none_or(|due| now >= due)
-    }
-}
-
-/// One reading of the whole list, row by row.
-#[derive(Clone, Debug, Default)]
-pub struct Pass {
-    seen: IdSet,
-    digest: Digest,
-    unidentified: bool,
-}
-
-/// What two passes are compared by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest {
-    rows: u64,
-    /// Of the ids in their order.
-    sequence: u64,
-    /// Of the ids in any order.
-    set: u64,
-    /// An id was listed twice.
-    repeats: bool,
-    /// Pages repeat rows of others, each of which has an id once: that a list is the same twice does not prove that it is whole.
-    overlaps: bool,
-}
-
-impl Digest {
-    /// Whether two passes in a row show that nothing moved in between.
-    fn agrees_with(self, other: Self) -> bool {
-        let same_set = (self.rows, self.set) == (other.rows, other.set) && !self.repeats && !other.repeats;
-        same_set || (self.rows, self.sequence) == (other.rows, other.sequence)
-    }
-}
-
-impl Pass {
-    /// A record was listed.
-    pub fn note(&mut self, id: u64) {
-        self.digest.rows += 1;
-        self.digest.sequence = self.digest.sequence.rotate_left(5).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ id;
-        self.digest.set = self.digest.set.wrapping_add(id);
-        self.digest.repeats |= !self.seen.insert(id);
-    }
-
-    /// A record without id was listed: it may be any.
-    pub fn note_unidentified(&mut self) {
-        self.unidentified = true;
-    }
-
-    /// The list was read to the end of a page, and so far its pages overlap or not.
-    pub fn note_overlaps(&mut self, overlaps: bool) {
-        self.digest.overlaps = overlaps;
-    }
-
-    /// Whether the record was listed.
-    pub fn has(&self, id: u64) -> bool {
-        self.seen.has(id)
     }
 }
 
@@ -192,6 +138,8 @@ pub struct Sweep<'p> {
     plan: &'p SnapshotPlan,
     /// Rows that the last sweep's answers counted and did not list.
     short: u64,
+    /// Records that were known as living before the poll.
+    living_before: u64,
     /// All that was ever listed is known.
     is_full: bool,
     passes: u32,
@@ -199,9 +147,10 @@ pub struct Sweep<'p> {
 }
 
 impl<'p> Sweep<'p> {
-    /// Begins. `is_full`: all that was ever listed is known; else this sweep has to find it. `short` is what [`SweepState`] has.
-    pub fn new(plan: &'p SnapshotPlan, is_full: bool, short: u64) -> Self {
-        Self { plan, short, is_full, passes: 0, before: None }
+    /// Begins. `is_full`: all that was ever listed is known; else this sweep has to find it. `short` is what [`SweepState`] has,
+    /// `living_before` what [`living`] counted before the poll.
+    pub fn new(plan: &'p SnapshotPlan, is_full: bool, short: u64, living_before: u64) -> Self {
+        Self { plan, short, living_before, is_full, passes: 0, before: None }
     }
 
     /// The list was read to its end, in this number of pages. A total may always count rows that are not listed, and then by the same
@@ -212,7 +161,7 @@ impl<'p> Sweep<'p> {
         if pass.unidentified {
             return AfterPass::Unproven(Unproven::Unidentified);
         }
-        let absent = Absent { short: claim.short, ..Absent::of(known, pass) };
+        let absent = Absent { short: claim.short, ..Absent::of(known, pass, self.living_before) };
         let lacks_rows = claim.more || claim.short > self.short;
         if lacks_rows && !absent.ids.is_empty() && self.plan.confirm.is_none() {
             return AfterPass::Unproven(Unproven::Short);
@@ -263,26 +212,36 @@ pub struct Absent {
     pub ids: Vec<(u64, Presence)>,
     /// Records that were known as living, these included.
     pub living: u64,
-    /// The list had no record at all.
-    pub is_empty: bool,
+    /// The list had none of the records that were known before the poll.
+    pub none_listed: bool,
     /// Rows that the provider counted and did not list.
     pub short: u64,
 }
 
+/// The records whose deletion can be announced, which takes the text of the id.
+fn named(known: &KnownSet) -> impl Iterator<Item = (u64, Presence)> {
+    known.iter().filter_map(|(id, known, details)| {
+        let details = details.filter(|details| details.id.is_some() && !known.deleted)?;
+        Some((id, details.presence))
+    })
+}
+
+/// Records that are known as living.
+pub fn living(known: &KnownSet) -> u64 {
+    named(known).count() as u64
+}
+
 impl Absent {
-    fn of(known: &KnownSet, pass: &Pass) -> Self {
-        let mut absent = Self { is_empty: pass.digest.rows == 0, ..Self::default() };
-        // A deletion cannot be announced without the text of the id.
-        let named = known.iter().filter_map(|(id, known, details)| {
-            let details = details.filter(|details| details.id.is_some() && !known.deleted)?;
-            Some((id, details.presence))
-        });
-        for (id, presence) in named {
+    fn of(known: &KnownSet, pass: &Pass, living_before: u64) -> Self {
+        let mut absent = Self::default();
+        for (id, presence) in named(known) {
             absent.living += 1;
             if !pass.has(id) {
                 absent.ids.push((id, presence));
             }
         }
+        // What the poll itself found is listed, and is no sign that the list is still the same.
+        absent.none_listed = living_before > 0 && absent.ids.len() as u64 >= living_before;
         absent
     }
 
@@ -303,8 +262,12 @@ impl Absent {
     /// Whether enough are missing that a person must look first.
     fn is_held(&self, plan: &SnapshotPlan, state: &SweepState) -> bool {
         let count = self.undecided(state.approved).count() as u64;
-        let is_many = count > plan.max_count && count * 100 > plan.max_percent.saturating_mul(self.living);
-        is_many || (self.is_empty && plan.confirm.is_none()) || (count > 0 && state.is_edited(plan))
+        let is_many = count > plan.max_count && self.exceeds_percent(plan, count);
+        is_many || self.none_listed || (count > 0 && state.is_edited(plan))
+    }
+
+    fn exceeds_percent(&self, plan: &SnapshotPlan, count: u64) -> bool {
+        count * 100 > plan.max_percent.saturating_mul(self.living)
     }
 
     /// The records that are to be asked for by themselves.
@@ -327,6 +290,7 @@ impl Absent {
     ) -> Conclusion {
         let mut conclusion = Conclusion::Same;
         let is_held = self.is_held(plan, state);
+        let takes_two = self.exceeds_percent(plan, self.undecided(state.approved).count() as u64);
         // Where each poll is a sweep nothing hangs on the time, and a poll that finds nothing stores nothing.
         let mut next = SweepState {
             at: plan.interval.map(|_| at),
@@ -340,6 +304,10 @@ impl Absent {
             let answer = answered.or(plan.confirm.is_some().then_some(Answer::Unclear));
             let is_approved = state.approved && *before == Presence::Held;
             let presence = match (before, answer) {
+                (Presence::Listed, Some(Answer::Gone)) if takes_two => Presence::Missed,
+                (Presence::Missed | Presence::Held, Some(Answer::Gone)) if takes_two && state.suspect && !is_approved => {
+                    Presence::Missed
+                }
                 (Presence::Gone, _) | (_, Some(Answer::Gone)) => Presence::Gone,
                 (_, Some(Answer::Lives)) => Presence::Listed,
                 (Presence::Held, None | Some(Answer::Replaced)) if is_approved => Presence::Gone,
@@ -372,7 +340,7 @@ impl Absent {
             next.asked = state.asked;
         }
         if next.held > 0 {
-            (next.living, next.empty) = (self.living, self.is_empty);
+            (next.living, next.none_listed) = (self.living, self.none_listed);
         }
         if *state != next {
             conclusion = conclusion.max(Conclusion::News);

@@ -42,9 +42,14 @@ fn pass(ids: impl IntoIterator<Item = u64>) -> Pass {
     pass
 }
 
+/// A sweep that begins while this is known.
+fn begun<'p>(plan: &'p SnapshotPlan, is_full: bool, known: &KnownSet) -> Sweep<'p> {
+    Sweep::new(plan, is_full, 0, living(known))
+}
+
 /// Sweeps once over a list of one page.
 fn sweep(plan: &SnapshotPlan, state: &mut SweepState, known: &mut KnownSet, listed: impl IntoIterator<Item = u64>) {
-    let AfterPass::Proven(absent) = Sweep::new(plan, true, 0).pass_ended(&pass(listed), 1, Claim::default(), known) else {
+    let AfterPass::Proven(absent) = begun(plan, true, known).pass_ended(&pass(listed), 1, Claim::default(), known) else {
         panic!("one page is proof")
     };
     absent.conclude(plan, &HashMap::new(), state, known, at(0));
@@ -77,8 +82,13 @@ fn what_is_absent_from_two_sweeps_is_gone() {
 fn a_pass_that_lacks_rows_by_the_providers_word_proves_nothing() {
     let (plan, mut known) = (snapshot(), known(0..30));
     let mut state = SweepState::default();
-    let mut sweep = |ids: std::ops::Range<u64>, claim: Claim, known: &mut KnownSet| match Sweep::new(&plan, true, state.short)
-        .pass_ended(&pass(ids), 1, claim, known)
+    let mut sweep = |ids: std::ops::Range<u64>, claim: Claim, known: &mut KnownSet| match Sweep::new(
+        &plan,
+        true,
+        state.short,
+        living(known),
+    )
+    .pass_ended(&pass(ids), 1, claim, known)
     {
         AfterPass::Proven(absent) => {
             absent.conclude(&plan, &HashMap::new(), &mut state, known, at(0));
@@ -100,7 +110,7 @@ fn a_pass_that_lacks_rows_by_the_providers_word_proves_nothing() {
     assert_eq!(sweep(0..29, short(4), &mut known), Some((1, 0, 4)));
     assert_eq!(sweep(0..29, short(5), &mut known), None, "now it is among them");
     assert_eq!(sweep(0..29, short(4), &mut known), Some((1, 1, 4)));
-    let confirmed = Sweep::new(&confirming(), true, 0).pass_ended(&pass(0..20), 1, short(10), &known);
+    let confirmed = begun(&confirming(), true, &known).pass_ended(&pass(0..20), 1, short(10), &known);
     assert!(matches!(confirmed, AfterPass::Proven(_)), "each record is asked for");
 }
 
@@ -110,7 +120,7 @@ fn too_many_wait_for_a_person_whose_word_is_for_those_that_waited() {
     sweep(&plan, &mut state, &mut known, 50..100);
     assert_eq!((state.held, state.missing), (0, 50), "seen once");
     sweep(&plan, &mut state, &mut known, 50..100);
-    assert_eq!((state.held, state.gone, state.living, state.empty), (50, 0, 100, false));
+    assert_eq!((state.held, state.gone, state.living, state.none_listed), (50, 0, 100, false));
     state.approved = true;
     // more is missing by now
     sweep(&plan, &mut state, &mut known, 75..100);
@@ -171,22 +181,61 @@ fn the_bounds_are_both_to_be_exceeded() {
 }
 
 #[test]
-fn an_empty_list_proves_nothing_however_few_records_are_known() {
-    let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..3));
-    for _ in 0..3 {
-        sweep(&plan, &mut state, &mut known, []);
+fn a_list_without_any_known_record_proves_nothing_however_few_are_known() {
+    // an empty list, and another tenant's
+    for listed in [0..0, 50..60] {
+        let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..3));
+        for _ in 0..3 {
+            sweep(&plan, &mut state, &mut known, listed.clone());
+        }
+        assert_eq!((state.held, state.gone, state.none_listed), (3, 0, true));
+        state.approved = true;
+        sweep(&plan, &mut state, &mut known, listed);
+        assert_eq!((state.held, state.gone), (0, 3));
     }
-    assert_eq!((state.held, state.gone, state.empty), (3, 0, true));
-    state.approved = true;
-    sweep(&plan, &mut state, &mut known, []);
-    assert_eq!((state.held, state.gone), (0, 3));
+}
+
+#[test]
+fn what_the_poll_itself_found_does_not_show_that_the_list_is_the_same() {
+    let plan = confirming();
+    let before = known(0..3);
+    // the other tenant's records are known by now
+    let mut now = before.clone();
+    for id in 50..60 {
+        now.remember_with(id, before.get(0).unwrap(), before.details(0).map(DetailsView::to_details));
+    }
+    let AfterPass::Proven(absent) = begun(&plan, true, &before).pass_ended(&pass(50..60), 1, Claim::default(), &now) else {
+        panic!()
+    };
+    assert!(absent.none_listed && absent.to_ask(&plan, &SweepState::default()).is_empty());
+}
+
+/// A list is halved for one poll, and the request for one record answers accordingly.
+#[test]
+fn the_answers_of_one_poll_delete_few() {
+    let plan = confirming();
+    for (known_as, missing, at_once) in [(0..8, 0..4, false), (0..8, 0..2, false), (0..8, 0..1, true), (0..100, 0..10, true)] {
+        let (mut state, mut known) = (SweepState::default(), known(known_as.clone()));
+        let mut poll = |listed: std::ops::Range<u64>| {
+            let AfterPass::Proven(absent) = begun(&plan, true, &known).pass_ended(&pass(listed), 1, Claim::default(), &known)
+            else {
+                panic!()
+            };
+            let answers = absent.to_ask(&plan, &state).into_iter().map(|id| (id, Answer::Gone)).collect();
+            absent.conclude(&plan, &answers, &mut state, &mut known, at(0));
+            with(&known, Presence::Gone).len()
+        };
+        let count = missing.clone().count();
+        assert_eq!(poll(missing.end..known_as.end), if at_once { count } else { 0 }, "{missing:?} of {known_as:?}");
+        assert_eq!(poll(missing.end..known_as.end), count, "the next one says the same");
+    }
 }
 
 #[test]
 fn the_answer_for_one_record_decides() {
     let plan = confirming();
     let (mut state, mut known) = (SweepState::default(), known(0..100));
-    let AfterPass::Proven(absent) = Sweep::new(&plan, true, 0).pass_ended(&pass(3..100), 7, Claim::default(), &known) else {
+    let AfterPass::Proven(absent) = begun(&plan, true, &known).pass_ended(&pass(3..100), 7, Claim::default(), &known) else {
         panic!()
     };
     let asked: BTreeSet<_> = absent.to_ask(&plan, &state).into_iter().collect();
@@ -194,7 +243,7 @@ fn the_answer_for_one_record_decides() {
     let answers = HashMap::from([(0, Answer::Gone), (1, Answer::Lives), (2, Answer::Unclear)]);
     for _ in 0..3 {
         let Some(fresh) = (if let AfterPass::Proven(absent) =
-            Sweep::new(&plan, true, 0).pass_ended(&pass(3..100), 7, Claim::default(), &known)
+            begun(&plan, true, &known).pass_ended(&pass(3..100), 7, Claim::default(), &known)
         {
             Some(absent)
         } else {
@@ -205,24 +254,22 @@ fn the_answer_for_one_record_decides() {
         fresh.conclude(&plan, &answers, &mut state, &mut known, at(0));
         assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0], vec![2]), "unclear is never gone");
     }
-    let AfterPass::Proven(many) = Sweep::new(&plan, true, 0).pass_ended(&pass(50..100), 7, Claim::default(), &known) else {
+    let AfterPass::Proven(many) = begun(&plan, true, &known).pass_ended(&pass(50..100), 7, Claim::default(), &known) else {
         panic!()
     };
     assert!(many.to_ask(&plan, &state).is_empty(), "a person looks first");
-    let AfterPass::Proven(none) = Sweep::new(&plan, true, 0).pass_ended(&pass([]), 1, Claim::default(), &self::known(0..3))
-    else {
-        panic!()
-    };
-    assert_eq!(none.to_ask(&plan, &state).len(), 3, "an empty list is no proof, and none is needed");
+    let few = self::known(0..3);
+    let AfterPass::Proven(none) = begun(&plan, true, &few).pass_ended(&pass([]), 1, Claim::default(), &few) else { panic!() };
+    assert!(none.to_ask(&plan, &state).is_empty(), "that none is listed is for a person, too");
 }
 
 #[test]
 fn a_list_of_pages_is_proof_when_two_passes_agree() {
     let (plan, known) = (snapshot(), known(0..10));
-    let mut sweep = Sweep::new(&plan, true, 0);
+    let mut sweep = begun(&plan, true, &known);
     assert_eq!(sweep.pass_ended(&pass(0..9), 2, Claim::default(), &known), AfterPass::Again);
     assert!(matches!(sweep.pass_ended(&pass((0..9).rev()), 2, Claim::default(), &known), AfterPass::Proven(_)), "the same set");
-    let mut sweep = Sweep::new(&plan, true, 0);
+    let mut sweep = begun(&plan, true, &known);
     let twice = || pass([0, 1, 1, 2]);
     assert_eq!(sweep.pass_ended(&twice(), 2, Claim::default(), &known), AfterPass::Again);
     assert_eq!(
@@ -233,18 +280,18 @@ fn a_list_of_pages_is_proof_when_two_passes_agree() {
     assert_eq!(sweep.pass_ended(&pass([0, 1, 2]), 2, Claim::default(), &known), AfterPass::Again);
     assert_eq!(sweep.pass_ended(&pass([0, 1, 3]), 2, Claim::default(), &known), AfterPass::Unproven(Unproven::Moved));
     assert!(
-        matches!(Sweep::new(&plan, true, 0).pass_ended(&pass(0..12), 2, Claim::default(), &known), AfterPass::Proven(_)),
+        matches!(begun(&plan, true, &known).pass_ended(&pass(0..12), 2, Claim::default(), &known), AfterPass::Proven(_)),
         "nothing is missing"
     );
     assert_eq!(
-        Sweep::new(&plan, false, 0).pass_ended(&pass(0..12), 2, Claim::default(), &known),
+        begun(&plan, false, &known).pass_ended(&pass(0..12), 2, Claim::default(), &known),
         AfterPass::Again,
         "but not all may be known"
     );
     let mut nameless = pass(0..10);
     nameless.note_unidentified();
     assert_eq!(
-        Sweep::new(&plan, true, 0).pass_ended(&nameless, 1, Claim::default(), &known),
+        begun(&plan, true, &known).pass_ended(&nameless, 1, Claim::default(), &known),
         AfterPass::Unproven(Unproven::Unidentified)
     );
 }
@@ -258,7 +305,7 @@ fn pages_that_repeat_rows_of_others_prove_nothing_however_often_they_are_the_sam
         pass
     };
     let after = |plan: &SnapshotPlan, pages, ids: &[u64], overlaps| {
-        let mut sweep = Sweep::new(plan, true, 0);
+        let mut sweep = begun(plan, true, &known);
         let pass = overlapping(ids, overlaps);
         let first = sweep.pass_ended(&pass, pages, Claim::default(), &known);
         if first == AfterPass::Again { sweep.pass_ended(&pass, pages, Claim::default(), &known) } else { first }
@@ -275,7 +322,7 @@ fn a_record_in_the_place_of_another_waits_for_a_person_and_an_unclear_answer_is_
     let (plan, mut state, mut known) = (confirming(), SweepState::default(), known(1..9));
     let mut sweep = |state: &mut SweepState, answer: Answer| {
         let listed = pass((1..9).filter(|id| *id != 3));
-        let mut sweep = Sweep::new(&plan, true, 0);
+        let mut sweep = begun(&plan, true, &known);
         let AfterPass::Proven(absent) = sweep.pass_ended(&listed, 1, Claim::default(), &known) else { panic!("one page") };
         let asked = absent.to_ask(&plan, state);
         let answers = asked.into_iter().map(|id| (id, answer)).collect();
@@ -486,7 +533,7 @@ impl Model {
         let view = View { mode: Mode::Usual, cursor: None, window: window::UNBOUNDED, rehash: false };
         let mut detector = Detector::new(&plan, "uid", view, at(self.clock));
         detector.gather_ids();
-        let mut sweep = Sweep::new(snapshot, true, 0);
+        let mut sweep = begun(snapshot, true, &self.known);
         let mut between = between.iter();
         let mut left = fails;
         loop {
@@ -548,7 +595,7 @@ impl Model {
         let shown: BTreeSet<_> = shown.iter().map(|(id, _)| id_hash(&id.to_string())).collect();
         let living: Vec<_> = self.known.iter().filter(|(_, known, _)| !known.deleted).map(|(id, ..)| id).collect();
         let missing = living.iter().filter(|id| !shown.contains(id)).count();
-        shown.is_empty() || (missing > 3 && missing * 100 > 20 * living.len())
+        missing == living.len() || (missing > 3 && missing * 100 > 20 * living.len())
     }
 
     fn settle(&mut self) {

@@ -87,7 +87,7 @@ pub async fn read(
     ask: &Ask,
 ) -> Result<Read, Problem> {
     let reader = PageReader::new(asker, instance, resource, auth, ask.since, ask.now, None);
-    let mut reader = reader.with_token(ask.token.as_deref());
+    let mut reader = reader.with_token(ask.token.as_deref(), false);
     let view = View { mode: Mode::Usual, cursor: ask.since, window: window::UNBOUNDED, rehash: false };
     let mut detector = Detector::new(resource, "", view, ask.now);
     detector.begin_listing(ask.since, false);

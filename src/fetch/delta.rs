@@ -26,9 +26,9 @@ impl ListingToken {
         Self { sent: sent.map(str::to_owned), ..Self::default() }
     }
 
-    /// Whether a response says that the token of an earlier listing, with which this one was asked for, is no longer valid.
-    pub fn has_expired(&self, plan: Option<&DeltaPlan>, status: StatusCode, body: &[u8]) -> bool {
-        self.sent.is_some() && plan.is_some_and(|plan| plan.is_expired(status, body))
+    /// Whether the listing began with the token of an earlier one.
+    pub fn is_sent(&self) -> bool {
+        self.sent.is_some()
     }
 
     /// The problem of a response to the first request of a listing, which may be one of the token: providers have more ways than 410 to say

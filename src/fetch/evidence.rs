@@ -13,7 +13,7 @@ use crate::plan::field_path::Segment;
 
 mod lexicon;
 mod meaning;
-pub(super) use self::meaning::{asks_for_size, may_ask_for_size};
+pub(super) use self::meaning::{asks_for_size, counts_pages, counts_rows, may_ask_for_size};
 
 /// A member that leads on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,6 +43,8 @@ pub enum Step {
     NotModified,
     /// The provider no longer accepts the token that the listing began with.
     TokenExpired,
+    /// It no longer accepts the token of the next page, while the one that the listing began with may be good.
+    BeginAgain,
     /// There are no more pages.
     End,
 }
@@ -62,6 +64,8 @@ pub struct PageReader<'a> {
     /// Where the part of the list ends that is asked for; `None`: where the list does.
     until: Option<DateTime<Utc>>,
     token: ListingToken,
+    /// The list was begun again already.
+    has_begun_again: bool,
     known: Option<&'a Validators>,
     pager: Pager,
     /// The next page to ask for; `None` when the listing is over.
@@ -114,6 +118,7 @@ impl<'a> PageReader<'a> {
             now,
             until: None,
             token: ListingToken::default(),
+            has_begun_again: false,
             known,
             position: Some(pager.first()),
             pager,
@@ -135,9 +140,10 @@ impl<'a> PageReader<'a> {
         }
     }
 
-    /// Sets the token with which an earlier listing ended: this one begins there.
+    /// Sets the token with which an earlier listing ended: this one begins there. `has_begun_again`: it is the second attempt, and the last.
     #[must_use]
-    pub fn with_token(mut self, token: Option<&str>) -> Self {
+    pub fn with_token(mut self, token: Option<&str>, has_begun_again: bool) -> Self {
+        self.has_begun_again = has_begun_again;
         self.token = ListingToken::begun_with(token);
         let delta = self.resource.delta.as_ref();
         if let Some(start) = self.token.start(delta, &self.resource.request.origin) {
@@ -201,8 +207,11 @@ impl<'a> PageReader<'a> {
         self.auth.apply(&mut request);
         let (response, share) = self.send(request).await?;
         self.contact = self.contact.max(Contact::Answered);
-        if self.token.has_expired(self.resource.delta.as_ref(), response.status, &response.body) {
-            return Ok(Step::TokenExpired);
+        if let Some(plan) = &self.resource.delta
+            && (if is_first { self.token.is_sent() } else { !self.has_begun_again })
+            && plan.is_expired(response.status, &response.body)
+        {
+            return Ok(if is_first { Step::TokenExpired } else { Step::BeginAgain });
         }
         let verdict = self.interpret(&response).await?;
         if let Some(wait) = retry_after::backoff(&response.headers) {

@@ -23,10 +23,12 @@ mod full_page;
 mod last_id;
 mod manifest;
 mod problems;
+mod units;
 
 pub use self::full_page::FULL_PAGE;
 use self::full_page::FullPage;
 pub use self::manifest::manifest_text;
+pub use self::units::may_count_rows;
 
 /// Pages that one listing may have.
 pub const MAX_PAGES: u32 = 100_000;
@@ -131,6 +133,8 @@ pub struct Pager {
     empty: u32,
     /// The last step forward was shorter than a page may be.
     cautious: bool,
+    /// The token of the last page was a number below its own: it leads on, or back to where the list began.
+    fell: bool,
     /// Where the page lies that was asked for last.
     spot: Spot,
     promise: Promise,
@@ -200,6 +204,7 @@ impl Pager {
             pages: 0,
             empty: 0,
             cautious: false,
+            fell: false,
             spot: Spot::BeforeTheEnd,
             promise: Promise::None,
             ids_before: None,
@@ -273,6 +278,7 @@ impl Pager {
         {
             return Err(problems::not_the_first_page());
         }
+        self.check_units(&heard)?;
         let next = match &self.pagination {
             PaginationPlan::None | PaginationPlan::Keyset { .. } | PaginationPlan::Detect => None,
             PaginationPlan::Offset { .. } | PaginationPlan::Page { .. } => self.count_on(&heard)?,

@@ -89,6 +89,22 @@ mod tests {
     use super::*;
     use http::HeaderName;
 
+    /// Requests differ from poll to poll, as `${since}` does, and each answer has a tag of its own (KEDA#7685: all of them were kept).
+    #[test]
+    fn of_all_requests_the_last_one_has_validators() {
+        let tagged = |tag: &str| HeaderMap::from_iter([(ETAG, HeaderValue::from_str(tag).unwrap())]);
+        let mut kept = None;
+        for number in 0..1_000_u128 {
+            kept = Validators::of(&tagged(&format!("\"{number}\"")), RequestDigest(number));
+        }
+        let kept = kept.expect("it has a tag");
+        assert!(kept.request == RequestDigest(999) && kept.tag == Tag::Entity(HeaderValue::from_static("\"999\"")));
+        assert!(
+            Validators::of(&tagged(&format!("\"{}\"", "x".repeat(MAX_ETAG))), RequestDigest(1)).is_none(),
+            "nor a long one"
+        );
+    }
+
     #[test]
     fn a_date_is_a_validator_only_when_it_tells_states_apart() {
         let of = |pairs: &[(&'static str, &'static str)]| {

@@ -52,6 +52,11 @@ impl DeltaPlan {
         status == StatusCode::GONE || self.expired.as_ref().is_some_and(means)
     }
 
+    /// Whether the first request says where the list is to begin, which may be anywhere.
+    pub fn has_first(&self) -> bool {
+        matches!(self.form, DeltaForm::Token { first: Some(_) })
+    }
+
     /// Name of the field in messages.
     pub fn field(&self) -> &'static str {
         match self.form {

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::date_format::{DateFormat, DateFormatError, Zone, step_back};
+use crate::api::nearest::nearest;
 use crate::api::uri::RESERVED;
 use crate::api::visible;
 
@@ -83,7 +84,7 @@ pub enum TemplateError {
     #[error("has {{{0}}} inside a macro, which nothing fills in; set it under parameters, or write the value itself")]
     Placeholder(String),
     /// No such macro.
-    #[error("has an unknown macro ${{{0}}}; known are {known}", known = OFFERED.join(", "))]
+    #[error("has an unknown macro ${{{0}}}{near}; known are {known}", near = meant(.0), known = OFFERED.join(", "))]
     Unknown(String),
     /// A macro that is complete by itself has something behind a colon.
     #[error("has the macro {0} with an argument; it takes none, date:… and now:… take a format")]
@@ -102,6 +103,12 @@ pub enum TemplateError {
         /// What is wrong.
         cause: DateFormatError,
     },
+}
+
+/// The macro that an unknown one most likely stands for, in the message of it.
+fn meant(inside: &str) -> String {
+    let name = inside.split(':').next().unwrap_or_default().trim();
+    nearest(name, OFFERED.iter().copied()).map_or_else(String::new, |near| format!(" (did you mean ${{{near}}}?)"))
 }
 
 /// Where a rendered text goes, which decides how it is encoded.

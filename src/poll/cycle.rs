@@ -242,16 +242,15 @@ impl<'a> Poll<'a> {
         let next_token;
         // Each listing is read page by page; the machine says when another one is to follow.
         let reading = loop {
-            let auth = self.access.auth();
+            let (auth, known_path) = (self.access.auth(), self.records_path.clone());
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
-            let known_path = self.records_path.clone();
             let instance = &self.instance.plan.instance;
             let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, since, self.polled_at, first)
                 .with_until(self.machine.until())
                 .with_due(self.due.take())
                 .with_records_path(known_path.as_deref())
-                .with_token(self.machine.token());
+                .with_token(self.machine.token(), self.machine.has_begun_again());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
             let direction = if reversed { Direction::Reversed } else { Direction::Forward };
@@ -318,6 +317,7 @@ impl<'a> Poll<'a> {
             let input = match step {
                 Step::NotModified => Input::NotModified,
                 Step::TokenExpired => Input::TokenExpired,
+                Step::BeginAgain => Input::BeginAgain,
                 Step::End if pages.listing.is_cut_off() => self.cut_off()?,
                 Step::End => Input::End,
                 Step::Page(page) => {

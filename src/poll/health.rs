@@ -24,6 +24,9 @@ const FAILURES_UNTIL_NOT_READY: u32 = 3;
 /// A failure that lasts this long makes `Ready` false, however few polls it was.
 const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
 
+/// That changes were missed is said for this long.
+const MISSED_IS_SAID_FOR: chrono::Duration = chrono::Duration::days(1);
+
 /// What is remembered of a resource's last polls; not stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -65,6 +68,8 @@ pub struct Health {
     pub(super) detail: Option<Box<Problem>>,
     /// Why lists of the resource could not be polled while others could.
     pub(super) lists: Option<Box<Problem>>,
+    /// When a poll met that changes were missed, which a person should see although the next poll finds nothing wrong.
+    missed_at: Option<DateTime<Utc>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -85,7 +90,9 @@ impl Health {
                 (self.polled, self.succeeded, self.contact) = (true, true, Contact::Accepted);
                 (self.at_provider, self.at_callback) = (None, None);
                 (self.failures, self.failing_since) = (0, None);
-                self.notes = Note::all_in(&report.facts, &self.notes);
+                let is_missed = report.facts.gap == Some(Gap::ChangesMissed);
+                self.missed_at = is_missed.then_some(now).or(self.missed_at.filter(|at| now - at < MISSED_IS_SAID_FOR));
+                self.notes = Note::all_in(&report.facts, &self.notes, self.missed_at.is_some());
                 if report.facts.pages > 0 {
                     self.lost_list.clone_from(&report.facts.lost_list);
                 }
@@ -214,6 +221,7 @@ pub(super) enum Note {
     PagesOverlap,
     Unsettled,
     Unread,
+    ChangesMissed,
     TokenExpired,
     OutOfReach,
     CursorAhead,
@@ -229,7 +237,7 @@ pub(super) enum Note {
 }
 
 impl Note {
-    fn all_in(facts: &Facts, before: &[Self]) -> Vec<Self> {
+    fn all_in(facts: &Facts, before: &[Self], are_missed: bool) -> Vec<Self> {
         // A poll that lists nothing, as one of an unchanged list, shows no better than the one before.
         let of_rows = |met: bool, note: Self| (if facts.has_rows() { met } else { before.contains(&note) }, note);
         // Most polls show too few dates to say.
@@ -248,6 +256,7 @@ impl Note {
             (facts.has(Sign::PagesOverlap), Self::PagesOverlap),
             (facts.unsettled && !facts.has(Sign::PagesOverlap), Self::Unsettled),
             (facts.unread_parts > 0, Self::Unread),
+            (are_missed, Self::ChangesMissed),
             (facts.gap == Some(Gap::TokenExpired), Self::TokenExpired),
             (facts.gap == Some(Gap::OutOfReach), Self::OutOfReach),
             (facts.has(Sign::CursorAhead), Self::CursorAhead),
@@ -297,9 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn that_changes_were_missed_is_said_for_a_day() {
+        let at = |hours| DateTime::UNIX_EPOCH + chrono::Duration::hours(hours);
+        let polled =
+            |gap| Report { outcome: Outcome::Polled, facts: Facts { gap, ..Facts::default() }, wakes: Wakes::default() };
+        let mut health = Health::default();
+        health.note(&polled(Some(Gap::ChangesMissed)), at(0));
+        assert_eq!(health.notes, [Note::ChangesMissed]);
+        for (hours, is_said) in [(1, true), (23, true), (24, false), (25, false)] {
+            health.note(&polled(None), at(hours));
+            assert_eq!(health.notes.contains(&Note::ChangesMissed), is_said, "{hours}");
+        }
+        health.note(&polled(Some(Gap::TokenExpired)), at(30));
+        health.note(&polled(None), at(31));
+        assert_eq!(health.notes, [], "a list that was read whole missed no change");
+    }
+
+    #[test]
     fn what_is_wrong_with_rows_is_remembered_until_rows_are_listed_again() {
         let notes = |records, before: &[Note]| {
-            Note::all_in(&Facts { seen: Seen { records, ..Seen::default() }, ..Facts::default() }, before)
+            Note::all_in(&Facts { seen: Seen { records, ..Seen::default() }, ..Facts::default() }, before, false)
         };
         for kept in [Note::RepeatedIds, Note::FarAhead, Note::UnreadMarks] {
             assert_eq!(notes(0, &[kept]), [kept]);

@@ -61,7 +61,7 @@ impl<'l> Pages<'l> {
                         bytes += page.body_len();
                         self.gathered.push(page);
                     }
-                    step @ (Step::NotModified | Step::TokenExpired) => return Ok(step),
+                    step @ (Step::NotModified | Step::TokenExpired | Step::BeginAgain) => return Ok(step),
                     Step::End => break,
                 }
             }

@@ -70,6 +70,8 @@ pub enum Input {
     NotModified,
     /// The provider no longer accepts the token of the last poll.
     TokenExpired,
+    /// It no longer accepts the token of the next page of a list that continues by token: once, the list is read from the same place again.
+    BeginAgain,
     /// The listing has as many records as the provider lists, and there may be more.
     CutOff,
 }
@@ -143,6 +145,7 @@ pub struct PollMachine<'p> {
     /// With what the list is asked for.
     token: Option<String>,
     has_expired: bool,
+    has_begun_again: bool,
     is_quiet: bool,
     listings: u32,
     pages: u32,
@@ -166,6 +169,8 @@ struct Listing {
     ids: u64,
     /// Pages show again what earlier ones have.
     has_overlaps: bool,
+    /// They show a record that was known.
+    shows_known: bool,
     /// Held and failed changes turn up again in each listing: the last one counts.
     undelivered: Undelivered,
     /// Greatest date on its pages that is not ahead of the provider's clock.
@@ -198,6 +203,7 @@ impl<'p> PollMachine<'p> {
             ids_before: None,
             token: None,
             has_expired: false,
+            has_begun_again: false,
             is_quiet: false,
             listings: 0,
             pages: 0,
@@ -304,6 +310,10 @@ impl<'p> PollMachine<'p> {
                 (self.token, self.has_expired) = (None, true);
                 self.list_again()
             }
+            Input::BeginAgain => {
+                self.has_begun_again = true;
+                self.list_again()
+            }
             Input::End => self.end(),
             Input::CutOff => self.divide(),
             Input::Page(facts) => {
@@ -313,6 +323,7 @@ impl<'p> PollMachine<'p> {
                 self.listing.remembered |= facts.remembered;
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
                 self.listing.greatest = self.listing.greatest.max(facts.greatest);
+                self.listing.shows_known |= facts.seen.known > 0;
                 self.listing.has_overlaps = facts.seen.has_overlapping_pages();
                 self.parts.note(facts.least, facts.greatest);
                 let next = match self.strategy {

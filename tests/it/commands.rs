@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -316,6 +317,47 @@ fn metrics_count_what_the_receiver_got() {
     };
     assert_eq!(delivered("created").as_deref(), Some("40"), "{metrics}");
     assert_eq!(receiver.count(), 40);
+}
+
+/// Every poll of this list is one request, and every response has seven records.
+#[test]
+fn metrics_count_polls_and_records_as_the_provider_does() {
+    const ROWS: usize = 7;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let rows: Vec<_> = (0..ROWS).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+    let list = format!("[{}]", rows.join(","));
+    let provider = Server::start(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Answer::json(list.clone())
+    });
+    let receiver = Receiver::start();
+    let instance = Instance::new("counted", &provider.url(), &receiver.url("counted")).resource("url: /rows").earliest();
+    let site = Site::new(&[instance.yaml()]);
+    let mut command = site.command();
+    command.args(["--listen", "127.0.0.1:0"]);
+    let pollinator = site.spawn(command);
+    pollinator.wait_for("counted", "all delivered", |row| row.delivered == 7);
+    let sum = |name: &str, outcomes: &[&str]| -> f64 {
+        outcomes.iter().map(|outcome| metric(&pollinator, &format!("{name}{{outcome=\"{outcome}\"}}"))).sum()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let before = asked.load(Ordering::SeqCst);
+        let polls = sum("pollinator_polls_total", &["changed", "unchanged"]);
+        let records = metric(&pollinator, "pollinator_records_read_total");
+        // a request is counted when it arrives, and a poll when it has ended
+        let expected = |times: usize| f64::from(u32::try_from(before * times).expect("a few"));
+        let is_exact = |counted: f64, times: usize| (counted - expected(times)).abs() < 0.5;
+        if before > 1 && before == asked.load(Ordering::SeqCst) && is_exact(polls, 1) && is_exact(records, ROWS) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{before} requests, {polls} polls, {records} records");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(sum("pollinator_polls_total", &["blocked", "failed", "throttled"]) < 0.5);
+    assert!(sum("pollinator_commits_total", &["conflict", "failed"]) < 0.5);
+    assert!(sum("pollinator_commits_total", &["stored"]) > 0.5, "what was delivered is stored");
 }
 
 /// A provider that asks to wait for an hour leaves nothing to be counted: the age of the last success is looked up at each scrape.

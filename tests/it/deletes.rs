@@ -208,6 +208,49 @@ fn a_halved_list_waits_for_approval_and_what_comes_back_is_created() {
     assert_eq!(ids.len(), events.len(), "each has an id of its own");
 }
 
+/// The request for one record answers like the list, as with the token of another tenant. Nothing is sent without approval, however few
+/// records are known.
+#[test]
+fn a_list_that_is_another_one_for_a_poll_deletes_nothing_though_each_record_is_asked_for() {
+    for (known, shown) in [(8, 0..0), (8, 1..5), (8, 101..104), (12, 1..7), (40, 0..0), (40, 1..21), (40, 101..104)] {
+        for confirm in ["", "confirm: {url: \"/records/${id}\"}"] {
+            let provider = Provider::start(1..=known);
+            let receiver = Receiver::start();
+            let polls = Polls::new(&[provider.instance(&receiver, confirm).yaml()]);
+            polls.poll();
+            polls.poll();
+            provider.remove(1..=known);
+            provider.restore(shown.clone());
+            polls.poll();
+            provider.remove(shown.clone());
+            provider.restore(1..=known);
+            polls.poll();
+            polls.poll();
+            let gone: BTreeSet<_> = told(&receiver).into_iter().filter(|(kind, _)| *kind == Kind::Deleted).collect();
+            let foreign = shown.clone().filter(|id| *id > known);
+            assert_eq!(gone, deleted(foreign), "{known} known, {shown:?} shown for a poll, {confirm}");
+        }
+    }
+}
+
+#[test]
+fn a_list_without_any_known_record_waits_for_approval_though_each_record_is_asked_for() {
+    let provider = Provider::start(1..=8);
+    let receiver = Receiver::start();
+    let instance = provider.instance(&receiver, "confirm: {url: \"/records/${id}\"}");
+    let mut polls = Polls::new(&[instance.yaml()]);
+    polls.poll();
+    provider.remove(1..=8);
+    for _ in 0..3 {
+        polls.poll();
+    }
+    assert!(polls.poll().told("DeletesHeld").is_some_and(|held| held.contains("none of the known records")));
+    assert_eq!(provider.shared().asks.iter().filter(|ask| ask.contains("/records/")).count(), 0, "a person looks first");
+    polls.rewrite(&[instance.annotated("pollinator.dev/approve-deletes: records").yaml()]);
+    assert!(!polls.poll().tells("DeletesHeld"));
+    assert_eq!(told(&receiver).into_iter().collect::<BTreeSet<_>>(), deleted(1..=8));
+}
+
 #[test]
 fn nothing_is_deleted_while_the_provider_says_that_records_are_left_out() {
     let provider = Provider::start(1..=9);
@@ -260,7 +303,7 @@ fn requests_for_single_records_that_hang_hold_up_no_poll() {
 
 #[test]
 fn a_request_for_one_record_proves_its_deletion_at_once() {
-    let provider = Provider::start(1..=5);
+    let provider = Provider::start(1..=15);
     let receiver = Receiver::start();
     let confirm = "interval: 720h, confirm: {url: \"/records/${id}\"}";
     let instance = provider.filtered(&receiver, confirm);

@@ -22,6 +22,8 @@ struct Log {
     changes: Vec<(String, Option<u32>)>,
     /// Tokens before this one are forgotten.
     forgotten: usize,
+    /// Requests for further pages whose token is no longer valid.
+    gone_pages: u32,
     asks: Vec<Ask>,
 }
 
@@ -73,6 +75,10 @@ impl Deltas {
     fn answer(&self, ask: &Ask) -> Answer {
         self.log().asks.push(ask.clone());
         let query: BTreeMap<_, _> = ask.query().into_iter().collect();
+        if query.contains_key("pageToken") && self.log().gone_pages > 0 {
+            self.log().gone_pages -= 1;
+            return Answer::status(410);
+        }
         let number = |name: &str| query.get(name).and_then(|text| text.strip_prefix("n-")?.parse::<usize>().ok());
         if query.contains_key("syncToken") && number("syncToken").is_none() {
             return Answer::json(r#"{"error": "bad token"}"#).with_status(400);
@@ -203,6 +209,100 @@ fn a_token_that_expired_is_replaced_and_nothing_is_invented() {
         assert!(told.is_empty() && !row.tells("DeltaTokenExpired"), "it is over: {row:?}");
         polled.deltas.delete("r-4");
         assert_eq!(polled.told(), ["Deleted r-4"], "the new token is used");
+    }
+}
+
+/// The token of a page is no longer valid, while that of the last poll is: the whole list would not show the deletion.
+#[test]
+fn a_page_whose_token_expired_is_read_again_with_the_token_of_the_last_poll() {
+    let polled = polled(TOKEN, |instance| instance);
+    for n in 0..7 {
+        polled.deltas.set(&format!("r-{n}"), 1);
+    }
+    polled.told();
+    polled.deltas.delete("r-2");
+    for n in 3..7 {
+        polled.deltas.set(&format!("r-{n}"), 2);
+    }
+    polled.deltas.log().gone_pages = 1;
+    let (told, row) = polled.poll();
+    assert_eq!(told, ["Deleted r-2", "Updated r-3", "Updated r-4", "Updated r-5", "Updated r-6"]);
+    assert!(!row.tells("DeltaTokenExpired"), "{row:?}");
+    assert!(polled.deltas.asked("syncToken").iter().skip(3).all(Option::is_some), "the token was never given up");
+    // once more is enough to fail, and the poll after it reads what is left
+    polled.deltas.delete("r-3");
+    for n in 4..7 {
+        polled.deltas.set(&format!("r-{n}"), 3);
+    }
+    polled.deltas.log().gone_pages = 2;
+    assert!(polled.polls.poll().failed());
+    let told: Vec<_> =
+        polled.receiver.delivered("it").iter().map(|event| format!("{:?} {}", event.kind, event.object)).collect();
+    let (late, _) = polled.poll();
+    assert!(told.iter().chain(&late).any(|told| told == "Deleted r-3"), "{told:?} {late:?}");
+}
+
+/// Without its token a list may begin anywhere: with what changes from now on, or where the history of a feed was cut.
+#[test]
+fn what_an_expired_token_cost_is_said_as_it_is() {
+    /// Changes, which have numbers; tokens before one are forgotten, and so are changes before another.
+    #[derive(Default)]
+    struct Feed {
+        changes: usize,
+        forgotten: usize,
+        first: usize,
+    }
+    let list = "url: /list\nquery: {pos: \"${cursor}\"}\nrecordsPath: entries\npagination: {none: {}}\n";
+    let from_now = format!("{list}idField: id\ndelta: {{token: {{field: next, first: now}}}}");
+    let feed = format!(
+        "{list}idField: event\ndatesConfiguration: {{createdDateField: at}}\ndelta: {{token: {{field: next}}}}\n\
+         feed: {{typeField: type, typeMap: {{\"*\": Updated}}, objectIdField: object.id, objectField: object}}"
+    );
+    for (resource, kept, missed) in [(&from_now, true, true), (&feed, false, true), (&feed, true, false)] {
+        let changes = Arc::new(Mutex::new(Feed { changes: 3, ..Feed::default() }));
+        let shown = Arc::clone(&changes);
+        let server = Server::start(move |ask| {
+            let feed = shown.lock().unwrap();
+            let token = ask.query().into_iter().find(|(name, _)| name == "pos").map(|(_, token)| token);
+            let from = match token.as_deref() {
+                None => feed.first,
+                Some("now") => feed.changes,
+                Some(token) => token.strip_prefix("t-").unwrap().parse().unwrap(),
+            };
+            if token.is_some_and(|token| token != "now") && from < feed.forgotten {
+                return Answer::status(410);
+            }
+            let rows: Vec<_> = (from..feed.changes)
+                .map(|n| {
+                    format!(
+                        r#"{{"event":"e-{n}","id":"o-{n}","type":"changed","at":"2026-01-02T03:04:05Z","object":{{"id":"o-{n}"}}}}"#
+                    )
+                })
+                .collect();
+            Answer::json(format!(r#"{{"entries":[{}],"next":"t-{}"}}"#, rows.join(","), feed.changes))
+        });
+        let receiver = Receiver::start();
+        let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).resource(resource).yaml()]);
+        let told = || receiver.delivered("it").into_iter().map(|event| event.object).collect::<Vec<_>>();
+        polls.poll();
+        changes.lock().unwrap().changes = 4;
+        polls.poll();
+        assert_eq!(told(), ["o-3"]);
+        {
+            let mut feed = changes.lock().unwrap();
+            feed.changes = 6;
+            feed.forgotten = 6;
+            feed.first = if kept { 0 } else { 5 };
+        }
+        let row = polls.poll();
+        let said = row.told("DeltaTokenExpired");
+        assert_eq!(
+            said.as_ref().is_some_and(|said| said.contains("what changed in between is missed")),
+            missed,
+            "{resource}: {row:?}"
+        );
+        assert!(missed || said.is_none(), "every event was read: {row:?}");
+        assert_eq!(told().len(), if missed { told().len().min(2) } else { 3 }, "{resource}");
     }
 }
 

@@ -18,6 +18,7 @@
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`odd_answers`]: rows, lists and answers in odd forms; what can be read is delivered, and what cannot is reported with its fix.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`past_failures`]: what other programs lost, by the reports of it, happens to this one.
 //! - [`unseen`]: the provider hides, misdates or replaces records; what is not announced is said by a condition.
 //! - [`result_caps`]: searches that list no more than a number of records; they are read in parts.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.
@@ -27,6 +28,7 @@
 //! - [`tenants`]: one list for each of several tenants, each with a cursor of its own.
 //! - [`short_runs`]: polls from a timer; what does not fit into one of them gets its turn in a later one.
 //! - [`tenant_sweeps`]: the same, with whole records before events, and complete readings of each list.
+//! - [`feed_forms`]: the same as six named providers have them.
 //! - [`feeds`]: lists of events about objects, and pages by the id of the last record.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
@@ -99,6 +101,7 @@ mod ends;
 mod event_data;
 mod evidence;
 mod examples;
+mod feed_forms;
 mod feeds;
 mod files;
 mod full_sweeps;
@@ -120,6 +123,7 @@ mod operator;
 mod pages;
 mod panicking;
 mod passers;
+mod past_failures;
 mod pipes;
 mod real_servers;
 mod receiver_contract;

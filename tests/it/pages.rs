@@ -259,4 +259,35 @@ fn the_page_of_what_is_tested_is_complete() {
     }
     let all: Vec<_> = (1..=55).map(|n| format!("I-{n}")).chain((1..=70).map(|n| format!("F{n}"))).collect();
     assert_eq!(rows, all);
+    let (_, section) = content.split_once("\n## Failures of other programs\n").expect("the section");
+    let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    for row in &rows {
+        let cells: Vec<_> = row.trim_end_matches(" |").split(" | ").collect();
+        let [_, what, tests, left] = cells[..] else { panic!("{row}") };
+        assert!(!what.is_empty() && tests.contains("::") && !left.is_empty(), "{row}");
+    }
+    let reports = [
+        "airbyte#21500",
+        "airbyte#27146",
+        "airbyte#80152",
+        "airbyte#27226",
+        "airbyte#79103",
+        "PostHog#80186",
+        "openlinker#2032",
+        "devlake#5032",
+        "atuin#3913",
+        "faucet-stream#78, #146, #264, #321",
+        "dlt, `lag`",
+        "KEDA#7686",
+        "KEDA#7685",
+        "KEDA#5248",
+        "sub2api#1382",
+        "HQBase#41",
+        "mcp-server-neon#233",
+        "Without report: ties",
+        "Without report: clocks set back",
+        "Without report: hard deletes",
+    ];
+    let found: Vec<_> = rows.iter().filter_map(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
+    assert_eq!(found, reports);
 }

@@ -81,7 +81,13 @@ impl Detector<'_> {
     }
 
     /// Notes what a record shows of earlier polls, whose version is known as `before`.
-    pub(super) fn note_life(&mut self, view: &RecordView<'_>, (id, date): (u64, Option<DateTime<Utc>>), before: Option<Known>) {
+    pub(super) fn note_life(
+        &mut self,
+        view: &RecordView<'_>,
+        (id, date, sight): (u64, Option<DateTime<Utc>>, u64),
+        before: Option<Known>,
+    ) {
+        self.seen.known += u64::from(before.is_some() && !self.earlier.has(sight));
         self.seen.witness = Some(self.seen.witness.map_or(id, |witness| witness.min(id)));
         // Later listings of a poll show what it has announced.
         if self.listings == 1 {

@@ -156,6 +156,24 @@ pub(super) fn repeated_size(words: &Words) -> Option<Repeated> {
     is_either.then_some(Repeated::AskedOrGiven)
 }
 
+/// Words of the names of offsets, whatever else they have: `page[offset]`.
+const OFFSETS: &[&str] = &["offset", "skip"];
+
+/// Whether the name of a query parameter is one that counts pages.
+pub(in crate::fetch) fn counts_pages(name: &str) -> bool {
+    let words = Words::of(name);
+    words.has_any(&["page", "pages", "pg", "p"])
+        && !words.has_any(OFFSETS)
+        && !words.has_any(&["token", "cursor", "key", "id", "after", "before", "start", "from", "row"])
+        && !matches!(counted(&words, false), Some(Counted::Size))
+}
+
+/// Whether the name of a query parameter is one that counts rows.
+pub(in crate::fetch) fn counts_rows(name: &str) -> bool {
+    let words = Words::of(name);
+    words.has_any(OFFSETS) || (words.has_any(&["start", "from", "row"]) && !words.has_any(&["page", "pages"]))
+}
+
 pub(super) fn number(value: &str) -> Option<u64> {
     let text = value.trim_matches('"').trim();
     text.parse().ok().or_else(|| grouped(text))

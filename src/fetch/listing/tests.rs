@@ -158,7 +158,7 @@ async fn all(reader: &mut PageReader<'_>) -> Result<Vec<Vec<String>>, Problem> {
     loop {
         match reader.next_page().await? {
             Step::Page(page) => pages.push(page.records().map(|r| r.json.to_owned()).collect()),
-            Step::NotModified | Step::TokenExpired => panic!("no validators and no token were given"),
+            Step::NotModified | Step::TokenExpired | Step::BeginAgain => panic!("no validators and no token were given"),
             Step::End => return Ok(pages),
         }
     }

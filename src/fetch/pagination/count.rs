@@ -103,6 +103,7 @@ impl Pager {
     /// The end of the listing, unless it began behind the first page: some providers count pages from 0, and where no response numbers its
     /// page, only the total shows it. Pages that hide rows are shorter than others and prove nothing.
     pub(super) fn end(&self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
+        self.check_offsets(heard)?;
         let Heard { said, reach, .. } = heard;
         let is_assumed = matches!(self.pagination, PaginationPlan::Page { first: None, .. }) && self.first_page.is_none();
         let (Some(total), true) = (said.total(), is_assumed) else { return Ok(None) };

@@ -36,6 +36,9 @@ impl Pager {
         if said.flag() == Some(false) {
             return Ok(None);
         }
+        if std::mem::take(&mut self.fell) && *repeated {
+            return Ok(None);
+        }
         let empty = answer.record_count == 0;
         let Some(next) = self.lead(answer)? else {
             return if *repeats_first {
@@ -54,11 +57,17 @@ impl Pager {
         if self.only_likely && empty && said.flag().is_none() {
             return Ok(None);
         }
+        let falls = self.falls(&next, said);
+        // A page that says that more follows, and leads to one that was there before, is no last page.
+        self.fell = falls && said.flag().or(said.pages_say(reach)) != Some(true);
         let stands_still = self.asked.as_deref() == Some(next.mark())
             || matches!(&next, Position::Url(url) if url == answer.url)
-            || self.goes_back(&next, said);
+            || (self.goes_back(&next, said) && !falls);
         if stands_still {
             return self.stand_still(heard, next);
+        }
+        if falls && (empty || said.pages_say(reach) == Some(false)) {
+            return Ok(None);
         }
         if self.pages == 1 && matches!(self.pagination, PaginationPlan::Token { .. }) {
             self.first_ids = Some((answer.ids.0)());
@@ -74,6 +83,8 @@ impl Pager {
             (true, true) if self.empty > MAX_EMPTY => Err(too_many_empty()),
             (true, _) => Ok(Some(next)),
             (false, true) => Ok(None),
+            // It was asked for before, and so was all that it leads to.
+            (false, false) if self.fell => Ok(None),
             (false, false) => Err(self.same_position()),
         }
     }
@@ -161,16 +172,29 @@ impl Pager {
 
     /// Whether a token is an offset or page number that is not greater than the one of this page.
     fn goes_back(&self, next: &Position, said: &Evidence) -> bool {
-        let PaginationPlan::Token { from, parameter, .. } = &self.pagination else { return false };
+        self.numbers(next, said).is_some_and(|(next, here)| next <= here)
+    }
+
+    /// Whether a token of the manifest is a smaller number than that of this page. Whatever its name says, it may be the date or the id
+    /// of the last row of a list that begins with the newest: the page that it leads to shows whether it goes forward.
+    fn falls(&self, next: &Position, said: &Evidence) -> bool {
+        !self.detected && self.numbers(next, said).is_some_and(|(next, here)| next < here)
+    }
+
+    /// A token that is an offset or page number, and the one of this page.
+    fn numbers(&self, next: &Position, said: &Evidence) -> Option<(u64, u64)> {
+        let PaginationPlan::Token { from, parameter, .. } = &self.pagination else { return None };
         if !counts(from, parameter) {
-            return false;
+            return None;
         }
         let words = words_of(from, parameter);
-        let Ok(number) = next.mark().parse::<u64>() else { return false };
+        let number = next.mark().parse::<u64>().ok()?;
         let said_now =
             || if words.has("page") { said.page().filter(|page| *page > 0) } else { said.start().filter(|start| *start > 0) };
-        let here = self.asked.as_deref().and_then(|asked| asked.parse().ok()).or_else(said_now);
-        here.is_some_and(|here| number <= here)
+        // On a first page the token itself may read like the place of the page.
+        let here = self.asked.as_deref().and_then(|asked| asked.parse().ok());
+        let here = here.or_else(|| said_now().filter(|here| self.detected || *here != number));
+        here.map(|here| (number, here))
     }
 
     fn link(&self, base: &Url, target: &str, field: &str) -> Result<Position, Problem> {

@@ -71,6 +71,26 @@ pub(super) fn not_the_first_page() -> Problem {
     )
 }
 
+pub(super) fn counts_pages_not_rows(parameter: &str) -> Problem {
+    Problem::human(
+        Reason::PaginationUnclear,
+        format!(
+            "resources[].pagination.offset.parameter: the provider seems to count pages with {parameter} and not rows, so most rows are \
+             never read; set pagination.page with this parameter, and its first to 0 if the provider counts pages from 0"
+        ),
+    )
+}
+
+pub(super) fn counts_rows_not_pages(parameter: &str) -> Problem {
+    Problem::human(
+        Reason::PaginationUnclear,
+        format!(
+            "resources[].pagination.page.parameter: the provider counts rows with {parameter} and not pages, so pages overlap; set \
+             pagination.offset with this parameter"
+        ),
+    )
+}
+
 pub(super) fn lacks_a_page() -> Problem {
     Problem::human(
         Reason::PaginationUnclear,

@@ -491,13 +491,17 @@ fn a_position_that_does_not_go_forward_ends_the_list() {
         "{}",
         "[]",
         "2",
-        "1",
         "\"2\"",
     ] {
         let last = format!(r#"{{"next_offset":{end}}}"#);
         let walked = script(&next_offset, &[(r#"{"next_offset":2}"#, 2, 1), (&last, 2, 2)]);
         assert_eq!(walked[1], Ok(None), "{end}");
     }
+    // a smaller number leads back to where the list began, or on: what comes then shows which
+    let back = script(&next_offset, &[(r#"{"next_offset":2}"#, 2, 1), (r#"{"next_offset":1}"#, 2, 2), ("{}", 2, 1)]);
+    assert_eq!(back[1..], [Ok(query(&[("offset", "1")])), Ok(None)]);
+    let counted = r#"{"next_offset":1,"page":2,"pages":2}"#;
+    assert_eq!(script(&next_offset, &[(r#"{"next_offset":2}"#, 2, 1), (counted, 2, 2)])[1], Ok(None), "it is the last page");
     let link = PaginationPlan::NextLink(field("next"));
     for end in [
         "null",
@@ -804,6 +808,106 @@ fn a_next_page_that_is_left_out_is_missed_where_a_total_says_so() {
     assert_eq!(listing.answer(&[], r#"{"total":5000}"#, 3), Ok(None));
 }
 
+/// HubSpot's lists of the latest records: `time-offset` is the date of the last row, and the newest row is the first.
+#[test]
+fn a_token_that_falls_leads_on_whatever_its_name_says() {
+    for name in ["time-offset", "offset", "nextOffset", "page_before", "before", "until"] {
+        let plan = PaginationPlan::Token { from: field(name), parameter: "x".into(), place: TokenPlace::Query };
+        let said = |number: u32, more: &str| format!(r#"{{"{name}":{number}{more}}}"#);
+        let pages = [said(900, ""), said(800, ""), said(9, ""), said(3, "")];
+        let answers = |more: &str| -> Vec<String> { pages.iter().map(|page| page.replace('}', more) + "}").collect() };
+        for more in ["", r#","has-more":true"#] {
+            let said = answers(more);
+            let mut answers: Vec<_> = said.iter().zip(1..).map(|(said, digest)| (&**said, 2, digest)).collect();
+            answers.push((r#"{"has-more":false}"#, 1, 9));
+            let walked = script(&plan, &answers);
+            let on = |token: &str| Ok(query(&[("x", token)]));
+            assert_eq!(walked, [on("900"), on("800"), on("9"), on("3"), Ok(None)], "{name} {more}");
+        }
+        // it stands still, or two pages lead to each other
+        let still =
+            script(&plan, &[(&said(900, ""), 2, 1), (&said(800, ""), 2, 2), (&said(800, ""), 2, 3), (&said(800, ""), 2, 3)]);
+        assert_eq!(still.last(), Some(&Ok(None)), "{name}");
+        let turns = [(said(900, ""), 1), (said(800, ""), 2), (said(900, ""), 3), (said(800, ""), 2)];
+        let turns: Vec<_> = turns.iter().map(|(said, digest)| (&**said, 2, *digest)).collect();
+        assert!(script(&plan, &turns).contains(&Err(Reason::PaginationLoop)), "{name}");
+    }
+}
+
+/// devlake#5032: the number of the page is sent as the offset, or the other way round.
+#[test]
+fn pages_and_offsets_that_are_swapped_are_said() {
+    /// Reads a list of `rows` by ten, until it ends or fails; the reason, and the number of rows that were read.
+    fn read(
+        pagination: &PaginationPlan,
+        rows: u64,
+        said: impl Fn(u64) -> String,
+        at: impl Fn(u64) -> u64,
+    ) -> (Option<Reason>, u64) {
+        let mut pager = pager(pagination);
+        let url = Url::parse(URL).unwrap();
+        let (mut position, mut read) = (pager.first(), 0);
+        loop {
+            let number: u64 = match &position {
+                Position::Query(pairs) => pairs[0].1.parse().unwrap(),
+                other => panic!("{other:?}"),
+            };
+            let start = at(number);
+            let count = rows.saturating_sub(start).min(10);
+            read += count;
+            let ids = (u128::from(start) << 32) | u128::from(count);
+            let envelope = said(number);
+            let answer = Answer {
+                url: &url,
+                headers: &HeaderMap::new(),
+                envelope: &envelope,
+                path: &[],
+                record_count: usize::try_from(count).unwrap(),
+                digest: ids,
+                ids: Ids(&|| ids),
+            };
+            match pager.next(&answer) {
+                Ok(Some(next)) => position = next,
+                Ok(None) => return (None, read),
+                Err(problem) => return (Some(problem.reason), read),
+            }
+        }
+    }
+    let offset = |parameter: &str| PaginationPlan::Offset { parameter: parameter.into(), size_parameter: None };
+    let page = |parameter: &str, first| PaginationPlan::Page { parameter: parameter.into(), first, size_parameter: None };
+    let from_1 = |number: u64| number.saturating_sub(1) * 10;
+    let from_0 = |number: u64| number * 10;
+    let total = |rows: u64| move |_: u64| format!(r#"{{"total":{rows}}}"#);
+    let unclear = Some(Reason::PaginationUnclear);
+    // by the total, where the name says that pages are counted
+    for name in ["page", "pageNumber", "page_no", "p", "pageIndex", "page[number]", "currentPage"] {
+        for rows in [95, 1_000] {
+            assert_eq!(read(&offset(name), rows, total(rows), from_1).0, unclear, "{name} {rows} from 1");
+            assert_eq!(read(&offset(name), rows, total(rows), from_0).0, unclear, "{name} {rows} from 0");
+        }
+    }
+    // by what the answers repeat, whatever the name is
+    assert_eq!(read(&offset("at"), 1_000, |number| format!(r#"{{"page":{number}}}"#), from_1).0, unclear);
+    assert_eq!(read(&page("at", None), 95, |number| format!(r#"{{"offset":{number}}}"#), |number| number).0, unclear);
+    // what is right stays so, and a total may count rows that are hidden
+    for name in ["page", "offset", "at"] {
+        assert_eq!(read(&offset(name), 95, total(95), |number| number), (None, 95), "{name}");
+        let echo = |number: u64| format!(r#"{{"total":95,"offset":{number},"page":{}}}"#, number / 10 + 1);
+        assert_eq!(read(&offset(name), 95, echo, |number| number), (None, 95), "{name}");
+        assert_eq!(read(&page(name, Some(1)), 95, total(95), from_1), (None, 95), "{name}");
+        let echo = |number: u64| format!(r#"{{"total":95,"page":{number},"start":{}}}"#, (number - 1) * 10);
+        assert_eq!(read(&page(name, Some(1)), 95, echo, from_1), (None, 95), "{name}");
+    }
+    for name in ["offset", "page[offset]", "skip", "$skip", "startAt", "at", "pageSize", "pageToken"] {
+        assert_eq!(read(&offset(name), 15, total(95), |number| number), (None, 15), "{name}: 80 rows are hidden");
+    }
+    for (name, counts) in
+        [("offset", true), ("page[offset]", true), ("startAt", true), ("$skip", true), ("page", false), ("p", false)]
+    {
+        assert_eq!(may_count_rows(&page(name, None)), counts, "{name}");
+    }
+}
+
 #[test]
 fn a_token_that_is_a_word_is_a_token_where_the_manifest_says_so() {
     for word in ["NO", "NA", "end", "last", "done", "complete", "-5", "#", "n/a"] {
@@ -983,6 +1087,10 @@ proptest! {
         says in prop::sample::select(vec![Word::Flag, Word::LastFlag, Word::Next, Word::Total]),
         by_page in any::<bool>(),
     ) {
+        // A page that comes again because what it passes is hidden looks like one whose parameter is ignored.
+        let page = |from: usize| (from..from + size).filter(|row| hidden.get(*row) == Some(&false)).collect::<Vec<_>>();
+        let comes_again = |from: usize| !page(from).is_empty() && page(from) == page(from + page(from).len());
+        prop_assume!(by_page || !(0..hidden.len()).any(comes_again));
         let mock = Mock { says_size: false, hidden, size, says };
         let plan = if by_page { from_one() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
         let visible: std::collections::BTreeSet<_> = (0..mock.hidden.len()).filter(|row| !mock.hidden[*row]).collect();

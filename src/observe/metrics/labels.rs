@@ -99,6 +99,16 @@ label! {
 }
 
 label! {
+    /// What became of an event in the end, however often it was tried.
+    FinalOutcome {
+        /// The callback answered 2xx.
+        Accepted = "accepted",
+        /// It is kept until a user asks for another try.
+        Parked = "parked",
+    }
+}
+
+label! {
     /// Class of an HTTP status.
     StatusClass {
         /// 100 to 199.
@@ -195,6 +205,12 @@ pub(super) struct PollLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct EventLabels {
     pub(super) kind: EventKind,
+    pub(super) outcome: FinalOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct AttemptLabels {
+    pub(super) kind: EventKind,
     pub(super) outcome: EventOutcome,
 }
 
@@ -272,6 +288,7 @@ mod tests {
         check::<PollOutcome>();
         check::<EventKind>();
         check::<EventOutcome>();
+        check::<FinalOutcome>();
         check::<StatusClass>();
         check::<CommitOutcome>();
         check::<InstanceState>();

@@ -28,7 +28,10 @@ pub use text::Format;
 use super::pulse::Pulse;
 use crate::egress::Peer;
 use freshness::Freshness;
-use labels::{BuildLabels, ByOne, ByTwo, CommitLabels, EventLabels, InstanceLabels, PollLabels, RequestLabels, TokenLabels};
+use labels::{
+    AttemptLabels, BuildLabels, ByOne, ByTwo, CommitLabels, EventLabels, FinalOutcome, InstanceLabels, PollLabels,
+    RequestLabels, TokenLabels,
+};
 
 /// All metrics of the process, and its sign of life. A clone counts into the same ones.
 #[derive(Clone)]
@@ -45,7 +48,8 @@ struct All {
     poll_duration: Histogram,
     poll_delay: Histogram,
     records_read: Counter,
-    events: ByTwo<EventKind, EventOutcome>,
+    events: ByTwo<EventKind, FinalOutcome>,
+    attempts: ByTwo<EventKind, EventOutcome>,
     event_lag: Histogram,
     delivery_duration: Histogram,
     parked: Gauge,
@@ -96,9 +100,18 @@ impl Metrics {
             poll_duration: seconds(r, "poll_duration", "Time from the start of a poll to its commit", WORK_SECONDS),
             poll_delay: seconds(r, "poll_delay", "Time from when a poll was due until its first request is sent", WAIT_SECONDS),
             records_read: counter(r, "records_read", "Records read from providers"),
-            events: ByTwo::new(&counters(r, "events", "Attempts to deliver an event by outcome"), |kind, outcome| {
-                EventLabels { kind, outcome }
-            }),
+            events: ByTwo::new(
+                &counters(
+                    r,
+                    "events",
+                    "Events by their final outcome, each once; one that is parked again after a redelivery counts again",
+                ),
+                |kind, outcome| EventLabels { kind, outcome },
+            ),
+            attempts: ByTwo::new(
+                &counters(r, "delivery_attempts", "Attempts to deliver an event by outcome"),
+                |kind, outcome| AttemptLabels { kind, outcome },
+            ),
             event_lag: seconds(
                 r,
                 "event_lag",
@@ -155,9 +168,15 @@ impl Metrics {
         self.all.poll_delay.observe(by.as_secs_f64());
     }
 
-    /// This number of events had the same outcome.
-    pub fn events(&self, kind: EventKind, outcome: EventOutcome, count: u64) {
-        self.all.events.get(kind, outcome).inc_by(count);
+    /// Attempts to deliver this number of events had the same outcome, which may be their final one.
+    pub fn attempts(&self, kind: EventKind, outcome: EventOutcome, count: u64) {
+        self.all.attempts.get(kind, outcome).inc_by(count);
+        let last = match outcome {
+            EventOutcome::Accepted => FinalOutcome::Accepted,
+            EventOutcome::Parked => FinalOutcome::Parked,
+            EventOutcome::Failed | EventOutcome::SetAside => return,
+        };
+        self.all.events.get(kind, last).inc_by(count);
     }
 
     /// An event was accepted this long after its record had changed.
@@ -375,7 +394,8 @@ mod tests {
         let all = describe(&Metrics::new().encode(Format::OpenMetrics));
         for (name, labels) in [
             ("pollinator_polls", PollOutcome::ALL.len()),
-            ("pollinator_events", EventKind::ALL.len() * EventOutcome::ALL.len()),
+            ("pollinator_events", EventKind::ALL.len() * FinalOutcome::ALL.len()),
+            ("pollinator_delivery_attempts", EventKind::ALL.len() * EventOutcome::ALL.len()),
             ("pollinator_requests", Peer::ALL.len() * StatusClass::ALL.len()),
             ("pollinator_commits", CommitOutcome::ALL.len()),
             ("pollinator_instances", InstanceState::ALL.len()),
@@ -404,7 +424,8 @@ mod tests {
         let counted = metrics.clone();
         counted.poll(PollOutcome::Unchanged, Duration::from_millis(20), 7);
         counted.poll_delay(Duration::ZERO);
-        counted.events(EventKind::Deleted, EventOutcome::SetAside, 3);
+        counted.attempts(EventKind::Deleted, EventOutcome::SetAside, 3);
+        counted.attempts(EventKind::Deleted, EventOutcome::Parked, 1);
         counted.event_lag(Duration::from_secs(20));
         counted.delivery(Duration::from_secs(100));
         counted.request(Peer::Callback, Some(StatusCode::GONE));
@@ -427,8 +448,10 @@ mod tests {
             "pollinator_poll_duration_seconds_bucket{le=\"0.025\"} 1",
             "pollinator_poll_delay_seconds_count 1",
             "pollinator_records_read_total 7",
-            "pollinator_events_total{kind=\"deleted\",outcome=\"set_aside\"} 3",
-            "pollinator_events_total{kind=\"deleted\",outcome=\"parked\"} 0",
+            "pollinator_delivery_attempts_total{kind=\"deleted\",outcome=\"set_aside\"} 3",
+            "pollinator_delivery_attempts_total{kind=\"deleted\",outcome=\"parked\"} 1",
+            "pollinator_events_total{kind=\"deleted\",outcome=\"parked\"} 1",
+            "pollinator_events_total{kind=\"deleted\",outcome=\"accepted\"} 0",
             "pollinator_event_lag_seconds_bucket{le=\"60.0\"} 1",
             "pollinator_delivery_duration_seconds_bucket{le=\"60.0\"} 0",
             "pollinator_delivery_duration_seconds_bucket{le=\"+Inf\"} 1",

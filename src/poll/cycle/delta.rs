@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 
-use super::super::strategy::Gap;
 use super::Poll;
 use crate::deliver::outbox::Outbox;
 use crate::detect::window::{UNBOUNDED, Undelivered};
@@ -29,13 +28,13 @@ impl Poll<'_> {
         if own.token.as_ref() == Some(&next) {
             return;
         }
-        if self.machine.gap() == Some(Gap::TokenExpired) {
+        if self.machine.has_expired() {
             own.reset_reason = Some(EXPIRED.to_owned());
         }
         // A token that no event follows is worth a write now and then only: after a crash the older one lists a little more. One that is
         // never written would have expired by then.
         let is_old = self.trail.token_kept_at.is_none_or(|kept| self.polled_at - kept >= KEPT_FOR);
-        outbox.sums.dirty |= own.token.is_none() || is_old || self.machine.gap() == Some(Gap::TokenExpired);
+        outbox.sums.dirty |= own.token.is_none() || is_old || self.machine.has_expired();
         if outbox.sums.dirty {
             self.trail.token_kept_at = Some(self.polled_at);
         }

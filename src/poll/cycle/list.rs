@@ -40,7 +40,7 @@ pub(super) async fn poll<'a>(
     poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
     poll.details = DetailTries::new(poll.own(|own| own.unread.clone()));
     poll.follow(memory.trail);
-    poll.look_for_deletions(memory.sweep_failures);
+    poll.look_for_deletions(memory.sweep_failures).await;
     let polled = poll.run(outbox, &mut memory.validators, facts).await;
     let polled = polled.and_then(|outcome| poll.details.read_nothing().map_or(Ok(outcome), |problem| Err(problem.clone())));
     let swept = if resource.full_sweep.is_some() { &facts.full_sweep } else { &facts.sweep };

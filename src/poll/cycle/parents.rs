@@ -73,7 +73,7 @@ async fn gather(
                     Problem::human(Reason::ResponseTooLarge, text)
                 })?;
             }
-            Step::NotModified | Step::TokenExpired | Step::End => break,
+            Step::NotModified | Step::TokenExpired | Step::BeginAgain | Step::End => break,
         }
     }
     let (values, unusable) = parents.end();

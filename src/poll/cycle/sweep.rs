@@ -17,7 +17,7 @@ use crate::detect::known::{DetailsView, Known, KnownSet, Presence};
 use crate::detect::life;
 use crate::detect::record::object_hash;
 use crate::detect::seen::Seen;
-use crate::detect::sweep::{Absent, AfterPass, Answer, Conclusion, Sweep, Unproven};
+use crate::detect::sweep::{self, Absent, AfterPass, Answer, Conclusion, Sweep, Unproven};
 use crate::detect::window::{self, Undelivered};
 use crate::fetch::answer;
 use crate::fetch::confirm;
@@ -44,13 +44,15 @@ pub(super) struct Sweeping {
     pub(super) is_due: bool,
     /// That the list is the same as the last one would not show what it lacks.
     pub(super) must_read: bool,
+    /// Records that were known as living before the poll.
+    living_before: u64,
     failures: u32,
     retry_at: Option<DateTime<Utc>>,
 }
 
 impl Poll<'_> {
     /// Finds out whether a sweep is due. `failures` are those of the last polls in this process.
-    pub(super) fn look_for_deletions(&mut self, failures: Option<(u32, DateTime<Utc>)>) {
+    pub(super) async fn look_for_deletions(&mut self, failures: Option<(u32, DateTime<Utc>)>) {
         let interval = match (self.resource.snapshot.as_deref(), self.resource.full_sweep) {
             (Some(plan), _) => plan.interval,
             (None, Some(interval)) => Some(interval),
@@ -60,8 +62,13 @@ impl Poll<'_> {
         let retry_at = failures.map(|(_, retry_at)| retry_at);
         let is_due =
             state.is_due(interval, self.resource.interval, self.polled_at) && retry_at.is_none_or(|at| at <= self.polled_at);
+        let living_before = match self.resource.snapshot {
+            Some(_) if is_due => self.living().await,
+            _ => 0,
+        };
         self.sweep = Sweeping {
             is_due,
+            living_before,
             // What was read in between was not compared; and what lacks the same again lacks it for the second time.
             must_read: is_due && self.resource.snapshot.is_some() && (state.missing > 0 || interval.is_some()),
             failures: failures.map_or(0, |(failures, _)| failures),
@@ -72,6 +79,11 @@ impl Poll<'_> {
             self.machine.to_the_end();
             self.detector.gather_ids();
         }
+    }
+
+    async fn living(&self) -> u64 {
+        let known = self.own(|own| own.known.clone());
+        self.core.asker.cpu.work(&self.instance.plan.instance, known.len() * 16, || sweep::living(&known)).await
     }
 
     /// What is remembered of failed sweeps until the next poll.
@@ -133,7 +145,7 @@ impl Poll<'_> {
     ) -> Result<SweepOutcome, Problem> {
         let by_content = self.resource.change_by == ChangeBy::Content;
         let is_full = by_content || self.own(|own| own.reach) >= window::UNBOUNDED.as_secs();
-        let mut sweep = Sweep::new(plan, is_full, self.own(|own| own.sweep.short));
+        let mut sweep = Sweep::new(plan, is_full, self.own(|own| own.sweep.short), self.sweep.living_before);
         if !is_read {
             self.detector.gather_ids();
         }

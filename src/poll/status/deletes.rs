@@ -20,7 +20,7 @@ pub(super) fn held_in_lists<'s>(lists: impl Iterator<Item = (&'s str, &'s SweepS
     let all = SweepState {
         held: held.iter().map(|(_, sweep)| sweep.held).sum(),
         living: held.iter().map(|(_, sweep)| sweep.living).sum(),
-        empty: held.iter().all(|(_, sweep)| sweep.empty),
+        none_listed: held.iter().all(|(_, sweep)| sweep.none_listed),
         replaced: held.iter().map(|(_, sweep)| sweep.replaced).sum(),
         ..*first
     };
@@ -42,9 +42,9 @@ pub(super) fn condition(
         let approve =
             format!("if they are really deleted, set the annotation pollinator.dev/approve-deletes: {}", resource.name);
         let of_lists = lists.map(|lists| format!("forEach: for {lists}: ")).unwrap_or_default();
-        let message = if state.empty {
+        let message = if state.none_listed {
             format!(
-                "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
+                "deletes.snapshot: the whole list is empty or has none of the known records, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
             )
         } else if state.replaced == state.held {
             let count = at_least(state.held);
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_person_comes_first_and_nothing_is_said_without_need() {
         let moved = SweepOutcome::Unproven(Unproven::Moved);
-        let empty = SweepState { held: 3, living: 3, empty: true, ..SweepState::default() };
+        let empty = SweepState { held: 3, living: 3, none_listed: true, ..SweepState::default() };
         assert!(told(&empty, Some(&moved)).unwrap().1.contains("the whole list is empty"));
         assert_eq!(told(&SweepState { approved: true, ..empty }, None), None, "it was approved");
         assert_eq!(told(&SweepState::default(), Some(&moved)).unwrap().0, Reason::SweepUnsettled);

@@ -15,6 +15,7 @@ use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
 use crate::fetch::lost_list::LostList;
 use crate::fetch::pagination::FULL_PAGE;
+use crate::fetch::pagination::may_count_rows;
 use crate::plan::ResourcePlan;
 use crate::plan::id::IdPlan;
 use crate::plan::start_from::IN_THE_FUTURE;
@@ -46,7 +47,7 @@ pub(super) fn resource_status(
     conditions.extend(health.lost_list.as_deref().map(lost_list));
     conditions.extend(health.nameless.as_deref().map(nameless));
     let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::LostDates);
-    conditions.extend(notes.map(|note| noted(*note, &resource.extract.id)));
+    conditions.extend(notes.map(|note| noted(*note, resource)));
     conditions.extend(absent.map(absent_date).or_else(|| health.unreadable_date.as_deref().map(unreadable_date)));
     conditions.extend(health.absent_mark.as_deref().filter(|_| resource.extract.deleted.is_some()).map(absent_mark));
     // What the lists have shown of a resource that has several, and of others what theirs has.
@@ -155,8 +156,8 @@ fn unreadable_date(found: &UnreadableDate) -> Condition {
     Condition::new(ConditionType::DatesReadable, ConditionStatus::False, Reason::InvalidDate, found.to_string())
 }
 
-/// The condition that says what a poll met of records with such an id.
-fn noted(note: Note, id: &IdPlan) -> Condition {
+/// The condition that says what a poll of the resource met.
+fn noted(note: Note, resource: &ResourcePlan) -> Condition {
     let (kind, reason, message) = match note {
         Note::OtherLists => (
             ConditionType::RecordsLocated,
@@ -164,7 +165,7 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             "recordsPath: responses have another list of objects next to the one that was found to have the records, and it is not read: set recordsPath to the list that has the records; if several have some, declare a resource for each",
         ),
         Note::FullPage => (ConditionType::WithinCap, Reason::PaginationUnclear, FULL_PAGE),
-        Note::RepeatedIds => return repeated_ids(id),
+        Note::RepeatedIds => return repeated_ids(&resource.extract.id),
         Note::UnreadMarks => (
             ConditionType::DeletionsReadable,
             Reason::DeletedFlagUnmatched,
@@ -200,6 +201,11 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             Reason::UnorderedResource,
             "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
         ),
+        Note::PagesOverlap if may_count_rows(&resource.pagination) => (
+            ConditionType::Settled,
+            Reason::PagesOverlap,
+            "pagination.page: later pages of the list repeat rows of earlier ones although nothing changes, and the name of the parameter says that it counts rows and not pages: set pagination.offset with this parameter; if it counts pages, sort the list in query by a member that no two records have in common, or with the id as the last criterion",
+        ),
         Note::PagesOverlap => (
             ConditionType::Settled,
             Reason::PagesOverlap,
@@ -219,6 +225,11 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             ConditionType::Continuous,
             Reason::DeltaTokenExpired,
             "delta: the provider no longer accepted the token of the last poll, so the whole list was read and compared; records that were deleted since the last poll are missed: if this persists, decrease polling.interval, or check delta against the provider's documentation",
+        ),
+        Note::ChangesMissed => (
+            ConditionType::Continuous,
+            Reason::DeltaTokenExpired,
+            "delta: the provider no longer accepted the token of the last poll, and what it lists without one shows nothing that was known, so what changed in between is missed: if this persists, decrease polling.interval, or check delta, above all token.first, against the provider's documentation",
         ),
         Note::OutOfReach => (
             ConditionType::Continuous,

@@ -488,7 +488,8 @@ fn any_report() -> impl Strategy<Value = Report> {
         disorder,
         ..Seen::default()
     });
-    let gap = prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::OutOfReach))];
+    let gap =
+        prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::ChangesMissed)), Just(Some(Gap::OutOfReach))];
     let facts = (any::<[bool; 3]>(), seen, signs, gap, any::<Option<bool>>());
     let facts = facts.prop_map(|([ids, unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
         unidentified: ids.then(|| Unidentified::of("id", &["{}"])),

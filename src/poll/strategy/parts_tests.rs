@@ -161,6 +161,7 @@ const EMPTY: PageFacts = PageFacts {
         older: 0,
         unknown: 0,
         seen_before: 0,
+        known: 0,
         witness: None,
         whole_days: false,
         ahead: 0,

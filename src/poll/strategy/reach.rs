@@ -3,12 +3,16 @@
 use chrono::{DateTime, Utc};
 
 use super::{PollMachine, Strategy};
+use crate::plan::delta::DeltaPlan;
 
 /// Why a poll could not continue where the last one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// The token of the last poll was no longer accepted, so the list was read whole.
     TokenExpired,
+    /// It was no longer accepted, and the list without one began behind all that is known: the feed has lost its past, or the provider lists
+    /// what changes from now on.
+    ChangesMissed,
     /// Changes since the last poll are older than what the provider lists.
     OutOfReach,
 }
@@ -20,10 +24,26 @@ impl PollMachine<'_> {
         self.wanted_since().max(self.oldest)
     }
 
+    /// Whether the token of the last poll was no longer accepted.
+    pub fn has_expired(&self) -> bool {
+        self.has_expired
+    }
+
+    /// Whether the list was begun again since the place of a next page was no longer accepted.
+    pub fn has_begun_again(&self) -> bool {
+        self.has_begun_again
+    }
+
     /// Why the poll could not continue where the last one ended.
     pub fn gap(&self) -> Option<Gap> {
         if self.has_expired {
-            return Some(Gap::TokenExpired);
+            let begins_anywhere = self.plan.feed.is_some() || self.plan.delta.as_ref().is_some_and(DeltaPlan::has_first);
+            return match (begins_anywhere, self.listing.shows_known) {
+                (true, false) => Some(Gap::ChangesMissed),
+                // A feed that still has an event that is known has all those behind it, and each deletion is one of them.
+                (true, true) if self.plan.feed.is_some() => None,
+                _ => Some(Gap::TokenExpired),
+            };
         }
         let last = self.start.filter(|_| self.strategy != Strategy::Delta);
         last.zip(self.oldest).filter(|(last, oldest)| last < oldest).map(|_| Gap::OutOfReach)

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::Command;
+use std::time::Instant;
 
 use pollinator::state::blob::{BlobStore as _, PutError, Tag};
 use pollinator::state::external_store::{ExternalStore, StoreError};
@@ -11,7 +12,7 @@ use super::kept::by_content;
 use crate::rig::PATIENCE;
 use crate::rig::bucket::{BucketServer, PROTOCOLS, Protocol, files};
 use crate::rig::control_plane::{shared, shared_with_controllers};
-use crate::rig::operator::Cluster;
+use crate::rig::operator::{Cluster, metric};
 use crate::rig::pollinator::{Pollinator, binary};
 use crate::rig::scene::ids;
 
@@ -274,9 +275,18 @@ fn two_operators_write_one_set(protocol: Protocol) {
     cluster.wait_ready("it");
     let second = start("two");
     second.wait_stderr("range owned");
-    for number in 0..6 {
+    let conflicts = || {
+        let of = |operator: &Pollinator| metric(operator, "pollinator_commits_total{outcome=\"conflict\"}");
+        of(&first) + of(&second)
+    };
+    // until one of them has met what the other had stored
+    let deadline = Instant::now() + PATIENCE;
+    let mut number = 0;
+    while number < 6 || conflicts() < 1.0 {
+        assert!(Instant::now() < deadline, "no conflict in {number} rounds\n{}\n{}", first.report("it"), second.report("it"));
         cluster.provider.update(&format!("old-{number:05}"));
         cluster.provider.wait_polled(1);
+        number += 1;
     }
     let verdict = cluster.verdict();
     assert!(verdict.is_sound(), "{verdict:?}\n{}\n{}", first.report("it"), second.report("it"));

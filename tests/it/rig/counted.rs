@@ -13,6 +13,7 @@ use super::{PATIENCE, client};
 type Counts = BTreeMap<String, u64>;
 
 const EVENTS: &str = "pollinator_events_total";
+const ATTEMPTS: &str = "pollinator_delivery_attempts_total";
 const REQUESTS: &str = "pollinator_requests_total";
 
 /// What a process must count that sent these requests.
@@ -24,7 +25,8 @@ fn expected(posts: &[Post]) -> Counts {
         };
         let accepted = of(&mut posts.iter().filter(|post| post.accepted()));
         counts.insert(format!("{EVENTS} {word} accepted"), accepted);
-        counts.insert(format!("{EVENTS} {word} not accepted"), of(&mut posts.iter()) - accepted);
+        counts.insert(format!("{ATTEMPTS} {word} accepted"), accepted);
+        counts.insert(format!("{ATTEMPTS} {word} not accepted"), of(&mut posts.iter()) - accepted);
     }
     let accepted = posts.iter().filter(|post| post.accepted()).count();
     counts.insert(format!("{REQUESTS} 2xx"), accepted as u64);
@@ -39,9 +41,9 @@ fn counted(scrape: &str) -> Counts {
         let Some((series, value)) = line.rsplit_once(' ') else { continue };
         let label = |name: &str| series.split_once(&format!("{name}=\""))?.1.split('"').next();
         let name = match series.split('{').next() {
-            Some(EVENTS) => {
+            Some(of @ (EVENTS | ATTEMPTS)) => {
                 let (kind, outcome) = (label("kind").expect("a kind"), label("outcome").expect("an outcome"));
-                format!("{EVENTS} {kind} {}", if outcome == "accepted" { "accepted" } else { "not accepted" })
+                format!("{of} {kind} {}", if outcome == "accepted" { "accepted" } else { "not accepted" })
             }
             Some(REQUESTS) if label("peer") == Some("callback") => {
                 format!("{REQUESTS} {}", if label("status") == Some("2xx") { "2xx" } else { "other" })
