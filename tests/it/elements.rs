@@ -170,7 +170,10 @@ fn the_curl_of_the_page_ends_in_events_of_the_old_format() {
     assert_eq!(api.must("GET", "/instances", None), json!([]));
     assert_eq!(fs::read_dir(scene.site.manifests()).expect("a folder").count(), 2, "instances.yaml and login.yaml");
     api.refused(404, "GET", &format!("/instances/{id}"), None);
-    let (log, place) = (api.local.stderr(), "namespace=\"default\" instance=\"api-instance-with-polling\"");
+    let place = "namespace=\"default\" instance=\"api-instance-with-polling\"";
+    // what it writes may be read later than its answer
+    api.local.wait_stderr(&format!("instances API: deleted {place}"));
+    let log = api.local.stderr();
     for what in ["created", "created already", "deleted"] {
         assert_eq!(log.matches(&format!("instances API: {what} {place}")).count(), 1, "{what}: {log}");
     }

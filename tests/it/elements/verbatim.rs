@@ -43,8 +43,8 @@ fn the_body_of_the_page_polls_what_keap_describes() {
     // The next poll would be in 15 minutes.
     let changed = api.must("PATCH", &path, Some(&json!({"configuration": {"event.poller.refresh_interval": "0.1"}})));
     assert_eq!(changed["configuration"]["event.poller.refresh_interval"], "0.1");
-    let changes = mock.change(Utc::now());
-    let (.., object) = changes.iter().find(|(key, resource, _)| (*key, &**resource) == (KEY, "appointments")).expect("it");
+    let moved = mock.change(Utc::now());
+    let (.., object) = moved.iter().find(|(key, resource, _)| (*key, &**resource) == (KEY, "appointments")).expect("it");
     let posts = receiver.try_wait_count(NAME, PATIENCE, 1);
     let posts = posts.unwrap_or_else(|| panic!("no event\n{}\n{:#?}", api.local.report(NAME), mock.faults()));
     let sent: Value = serde_json::from_slice(&posts[0].ask.body).expect("JSON");

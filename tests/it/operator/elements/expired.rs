@@ -29,7 +29,7 @@ fn issued_at(genuine: &str, key_pem: &[u8], at: DateTime<Utc>) -> String {
         subject: &text(&claims["sub"]),
         audience: &text(&claims["aud"][0]),
         issued_at: at,
-        lifetime: Duration::from_secs(120),
+        lifetime: Duration::from_mins(2),
         id: &text(&claims["jti"]),
         extra: &extra,
     };
