@@ -158,7 +158,7 @@ impl<'p> ChangeClassifier<'p> {
         let is_old = |since| self.is_before(view, since);
         match before {
             Some(known) if self.is_same(&known, view, date, clock) => return Class::Same,
-            Some(known) if self.is_dated_by_now(&known, view, date) => return Class::Remember,
+            Some(known) if Self::is_dated_by_now(&known, view, date) => return Class::Remember,
             None if self.known_since.is_some_and(is_old) => {
                 // It can only change by content if its content is known, and only be missed or compared if it is known itself.
                 let is_kept = self.plan.compare_content || self.plan.snapshot.is_some() || self.plan.changes.is_some();
@@ -314,7 +314,7 @@ impl<'p> ChangeClassifier<'p> {
     }
 
     /// Whether only the manifest changed, by which a record has a date that counts. Until then its content did.
-    fn is_dated_by_now(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>) -> bool {
+    fn is_dated_by_now(known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>) -> bool {
         let is_by_content = known.date.is_none() && date.is_some() && known.deleted == view.is_gone();
         is_by_content && known.version == Self::marked(view.canonical_hash(), view)
     }

@@ -247,6 +247,6 @@ mod tests {
         list(&ResourcePlan { snapshot: None, ..plan.clone() }, &mut known, OLD);
         assert_eq!(known.details(id_hash("7")), None);
         assert!(list(&plan, &mut known, OLD).is_empty());
-        assert_eq!(known.details(id_hash("7")).unwrap().id.as_deref(), Some("7"));
+        assert_eq!(known.details(id_hash("7")).unwrap().id, Some("7"));
     }
 }

@@ -20,7 +20,7 @@ use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::asker::Asker;
-use crate::fetch::listing::{PageReader, Step};
+use crate::fetch::listing::{Attempt, PageReader, Step};
 use crate::fetch::page::Page;
 use crate::fetch::transcript::Transcript;
 use crate::observe::Metrics;
@@ -87,7 +87,7 @@ pub async fn read(
     ask: &Ask,
 ) -> Result<Read, Problem> {
     let reader = PageReader::new(asker, instance, resource, auth, ask.since, ask.now, None);
-    let mut reader = reader.with_token(ask.token.as_deref(), false);
+    let mut reader = reader.with_token(ask.token.as_deref(), Attempt::First);
     let view = View { mode: Mode::Usual, cursor: ask.since, window: window::UNBOUNDED, rehash: false };
     let mut detector = Detector::new(resource, "", view, ask.now);
     detector.begin_listing(ask.since, false);

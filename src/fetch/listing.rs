@@ -49,6 +49,15 @@ pub enum Step {
     End,
 }
 
+/// Whether a list is read for the first time from a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// If a page token expires on the way, the list may be begun again.
+    First,
+    /// It was begun again already, and is not another time.
+    Again,
+}
+
 /// One pass over the pages of a list, under one value of `${since}`.
 #[derive(Debug)]
 pub struct PageReader<'a> {
@@ -64,8 +73,7 @@ pub struct PageReader<'a> {
     /// Where the part of the list ends that is asked for; `None`: where the list does.
     until: Option<DateTime<Utc>>,
     token: ListingToken,
-    /// The list was begun again already.
-    has_begun_again: bool,
+    attempt: Attempt,
     known: Option<&'a Validators>,
     pager: Pager,
     /// The next page to ask for; `None` when the listing is over.
@@ -118,7 +126,7 @@ impl<'a> PageReader<'a> {
             now,
             until: None,
             token: ListingToken::default(),
-            has_begun_again: false,
+            attempt: Attempt::First,
             known,
             position: Some(pager.first()),
             pager,
@@ -140,10 +148,10 @@ impl<'a> PageReader<'a> {
         }
     }
 
-    /// Sets the token with which an earlier listing ended: this one begins there. `has_begun_again`: it is the second attempt, and the last.
+    /// Sets the token with which an earlier listing ended: this one begins there.
     #[must_use]
-    pub fn with_token(mut self, token: Option<&str>, has_begun_again: bool) -> Self {
-        self.has_begun_again = has_begun_again;
+    pub fn with_token(mut self, token: Option<&str>, attempt: Attempt) -> Self {
+        self.attempt = attempt;
         self.token = ListingToken::begun_with(token);
         let delta = self.resource.delta.as_ref();
         if let Some(start) = self.token.start(delta, &self.resource.request.origin) {
@@ -208,7 +216,7 @@ impl<'a> PageReader<'a> {
         let (response, share) = self.send(request).await?;
         self.contact = self.contact.max(Contact::Answered);
         if let Some(plan) = &self.resource.delta
-            && (if is_first { self.token.is_sent() } else { !self.has_begun_again })
+            && (if is_first { self.token.is_sent() } else { self.attempt == Attempt::First })
             && plan.is_expired(response.status, &response.body)
         {
             return Ok(if is_first { Step::TokenExpired } else { Step::BeginAgain });

@@ -95,13 +95,21 @@ pub enum Promise {
     Says,
 }
 
+/// Whether the pagination was detected in answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detected {
+    /// The manifest declares it, or no answer has shown it yet.
+    No,
+    /// It may be a token of another kind.
+    Likely,
+    Surely,
+}
+
 /// State of one pass over the pages of a list.
 #[derive(Clone, Debug)]
 pub struct Pager {
     pagination: PaginationPlan,
-    detected: bool,
-    /// What was detected may be a token of another kind.
-    only_likely: bool,
+    detected: Detected,
     method: http::Method,
     origin: Origin,
     /// Rows a page that are asked for.
@@ -182,8 +190,7 @@ impl Pager {
         let requested = page_size.map(u64::from).filter(|_| sized).or_else(|| literal(&asks_for_size));
         Self {
             pagination: pagination.clone(),
-            detected: false,
-            only_likely: false,
+            detected: Detected::No,
             method: request.method.clone(),
             origin: request.origin.clone(),
             page_size,
@@ -240,7 +247,11 @@ impl Pager {
 
     /// What detection chose, once the first answer was seen. `None` when the plan decides, or when nothing hints at more pages.
     pub fn detected(&self) -> Option<&PaginationPlan> {
-        self.detected.then_some(&self.pagination)
+        self.is_detected().then_some(&self.pagination)
+    }
+
+    fn is_detected(&self) -> bool {
+        self.detected != Detected::No
     }
 
     /// Whether the page that was asked for last lies behind the end that counts name: that the provider refuses it is the end.
@@ -386,7 +397,7 @@ impl Pager {
                 ));
             }
         };
-        (self.detected, self.only_likely) = (true, likely);
+        self.detected = if likely { Detected::Likely } else { Detected::Surely };
         Ok(plan)
     }
 }

@@ -250,7 +250,7 @@ impl<'a> Poll<'a> {
                 .with_until(self.machine.until())
                 .with_due(self.due.take())
                 .with_records_path(known_path.as_deref())
-                .with_token(self.machine.token(), self.machine.has_begun_again());
+                .with_token(self.machine.token(), self.machine.attempt());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
             let direction = if reversed { Direction::Reversed } else { Direction::Forward };

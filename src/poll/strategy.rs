@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::detect::classify::Mode;
 use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
+use crate::fetch::listing::Attempt;
 use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
 use keyset::Keyset;
 use overlaps::Overlaps;
@@ -145,7 +146,7 @@ pub struct PollMachine<'p> {
     /// With what the list is asked for.
     token: Option<String>,
     has_expired: bool,
-    has_begun_again: bool,
+    attempt: Attempt,
     is_quiet: bool,
     listings: u32,
     pages: u32,
@@ -203,7 +204,7 @@ impl<'p> PollMachine<'p> {
             ids_before: None,
             token: None,
             has_expired: false,
-            has_begun_again: false,
+            attempt: Attempt::First,
             is_quiet: false,
             listings: 0,
             pages: 0,
@@ -311,7 +312,7 @@ impl<'p> PollMachine<'p> {
                 self.list_again()
             }
             Input::BeginAgain => {
-                self.has_begun_again = true;
+                self.attempt = Attempt::Again;
                 self.list_again()
             }
             Input::End => self.end(),

@@ -89,12 +89,12 @@ deletes: {flag: {field: action, value: Deleted}}"#,
         provider: "HubSpot: objects newest first, pages by a date that falls",
         shows: Shows::Living,
         answer: hubspot,
-        resource: r#"
+        resource: r"
 recordsPath: contacts
 idField: vid
 order: Descending
 datesConfiguration: {updatedDateField: lastmodifieddate, updatedDateFormat: milliseconds}
-pagination: {token: {field: time-offset, parameter: timeOffset}}"#,
+pagination: {token: {field: time-offset, parameter: timeOffset}}",
     },
     Form {
         provider: "Box: events oldest first, from a position in a stream that begins now",

@@ -5,7 +5,7 @@ use url::{Origin, Url};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::problems::too_many_empty;
-use super::{Answer, Extent, Heard, MAX_EMPTY, Pager, Position};
+use super::{Answer, Detected, Extent, Heard, MAX_EMPTY, Pager, Position};
 use crate::api::conditions::{Problem, Reason};
 use crate::egress::shown_origin;
 use crate::fetch::evidence::Evidence;
@@ -54,7 +54,7 @@ impl Pager {
             };
         };
         // A token of a feed is there on every page; the first empty one ends the list.
-        if self.only_likely && empty && said.flag().is_none() {
+        if self.detected == Detected::Likely && empty && said.flag().is_none() {
             return Ok(None);
         }
         let falls = self.falls(&next, said);
@@ -133,7 +133,7 @@ impl Pager {
                 None => None,
             },
             PaginationPlan::Token { from, parameter, place } => {
-                let ends = if self.detected || counts(from, parameter) { Ends::AnyWord } else { Ends::NoValue };
+                let ends = if self.is_detected() || counts(from, parameter) { Ends::AnyWord } else { Ends::NoValue };
                 value_at(from, answer, "resources[].pagination.token", ends)?
                     .map(|token| carry(token, parameter, *place))
                     .transpose()?
@@ -167,7 +167,7 @@ impl Pager {
 
     /// Whether another member leads on than the one that the plan names.
     fn leads_elsewhere(&self, heard: &Heard<'_>) -> bool {
-        !self.detected && heard.said.leads().iter().any(|lead| lead.sure && heard.said.goes_on(lead, &heard.reach))
+        !self.is_detected() && heard.said.leads().iter().any(|lead| lead.sure && heard.said.goes_on(lead, &heard.reach))
     }
 
     /// Whether a token is an offset or page number that is not greater than the one of this page.
@@ -178,7 +178,7 @@ impl Pager {
     /// Whether a token of the manifest is a smaller number than that of this page. Whatever its name says, it may be the date or the id
     /// of the last row of a list that begins with the newest: the page that it leads to shows whether it goes forward.
     fn falls(&self, next: &Position, said: &Evidence) -> bool {
-        !self.detected && self.numbers(next, said).is_some_and(|(next, here)| next < here)
+        !self.is_detected() && self.numbers(next, said).is_some_and(|(next, here)| next < here)
     }
 
     /// A token that is an offset or page number, and the one of this page.
@@ -193,7 +193,7 @@ impl Pager {
             || if words.has("page") { said.page().filter(|page| *page > 0) } else { said.start().filter(|start| *start > 0) };
         // On a first page the token itself may read like the place of the page.
         let here = self.asked.as_deref().and_then(|asked| asked.parse().ok());
-        let here = here.or_else(|| said_now().filter(|here| self.detected || *here != number));
+        let here = here.or_else(|| said_now().filter(|here| self.is_detected() || *here != number));
         here.map(|here| (number, here))
     }
 

@@ -9,7 +9,7 @@ impl Pager {
         let PaginationPlan::Token { parameter, .. } = &self.pagination else {
             return loops("the provider sent the same page twice");
         };
-        if !self.detected {
+        if !self.is_detected() {
             return loops("the provider sent the same page twice");
         }
         Problem::human(
@@ -22,7 +22,7 @@ impl Pager {
     }
 
     pub(super) fn same_position(&self) -> Problem {
-        if self.detected && matches!(self.pagination, PaginationPlan::Token { .. }) {
+        if self.is_detected() && matches!(self.pagination, PaginationPlan::Token { .. }) {
             return self.same_page();
         }
         loops("the provider gave the same next link or token twice")

@@ -808,7 +808,7 @@ fn a_next_page_that_is_left_out_is_missed_where_a_total_says_so() {
     assert_eq!(listing.answer(&[], r#"{"total":5000}"#, 3), Ok(None));
 }
 
-/// HubSpot's lists of the latest records: `time-offset` is the date of the last row, and the newest row is the first.
+/// `HubSpot`'s lists of the latest records: `time-offset` is the date of the last row, and the newest row is the first.
 #[test]
 fn a_token_that_falls_leads_on_whatever_its_name_says() {
     for name in ["time-offset", "offset", "nextOffset", "page_before", "before", "until"] {

@@ -16,7 +16,7 @@ impl Pager {
     /// Looks for an answer that repeats the number that was asked for as one of the other kind, where it cannot be both.
     pub(super) fn check_units(&self, heard: &Heard<'_>) -> Result<(), Problem> {
         let Heard { said, reach, .. } = heard;
-        if self.detected || self.pages < 2 || reach.rows == 0 {
+        if self.is_detected() || self.pages < 2 || reach.rows == 0 {
             return Ok(());
         }
         match &self.pagination {
@@ -41,7 +41,7 @@ impl Pager {
     pub(super) fn check_offsets(&self, heard: &Heard<'_>) -> Result<(), Problem> {
         let PaginationPlan::Offset { parameter, .. } = &self.pagination else { return Ok(()) };
         let is_short = heard.said.total().is_some_and(|total| total > self.rows);
-        let is_declared = !self.detected && self.pages > 1 && self.extent == Extent::Whole;
+        let is_declared = !self.is_detected() && self.pages > 1 && self.extent == Extent::Whole;
         if is_declared && is_short && counts_pages(parameter) { Err(counts_pages_not_rows(parameter)) } else { Ok(()) }
     }
 }

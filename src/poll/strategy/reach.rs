@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{PollMachine, Strategy};
+use crate::fetch::listing::Attempt;
 use crate::plan::delta::DeltaPlan;
 
 /// Why a poll could not continue where the last one ended.
@@ -30,8 +31,8 @@ impl PollMachine<'_> {
     }
 
     /// Whether the list was begun again since the place of a next page was no longer accepted.
-    pub fn has_begun_again(&self) -> bool {
-        self.has_begun_again
+    pub fn attempt(&self) -> Attempt {
+        self.attempt
     }
 
     /// Why the poll could not continue where the last one ended.
