@@ -313,7 +313,10 @@ impl<'p> PollMachine<'p> {
             }
             Input::BeginAgain => {
                 self.attempt = Attempt::Again;
-                self.list_again()
+                let shows_known = self.listing.shows_known;
+                let next = self.list_again();
+                self.listing.shows_known = shows_known;
+                next
             }
             Input::End => self.end(),
             Input::CutOff => self.divide(),
@@ -324,7 +327,8 @@ impl<'p> PollMachine<'p> {
                 self.listing.remembered |= facts.remembered;
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
                 self.listing.greatest = self.listing.greatest.max(facts.greatest);
-                self.listing.shows_known |= facts.seen.known > 0;
+                // What the first attempt announced is known to the second.
+                self.listing.shows_known |= facts.seen.known > 0 && !self.has_begun_again;
                 self.listing.has_overlaps = facts.seen.has_overlapping_pages();
                 self.parts.note(facts.least, facts.greatest);
                 let next = match self.strategy {

@@ -112,7 +112,7 @@ fn malformed_macros_are_refused_with_a_fix() {
         refused("x${foo}").to_string(),
         "has an unknown macro ${foo}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, until, untilTimeZone, cursor, each"
     );
-    for (text, near) in [("${sinse}", "since"), ("${gmtdate:yyyy}", "gmtDate"), ("${ since }", "since"), ("${untill}", "until")]
+    for (text, near) in [("${sinse}", "since"), ("${gmtDat:yyyy}", "gmtDate"), ("${ since }", "since"), ("${untill}", "until")]
     {
         let told = refused(text).to_string();
         assert!(told.contains(&format!("(did you mean ${{{near}}}?); known are since")), "{told}");
