@@ -328,7 +328,7 @@ impl<'p> PollMachine<'p> {
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
                 self.listing.greatest = self.listing.greatest.max(facts.greatest);
                 // What the first attempt announced is known to the second.
-                self.listing.shows_known |= facts.seen.known > 0 && !self.has_begun_again;
+                self.listing.shows_known |= facts.seen.known > 0 && self.attempt == Attempt::First;
                 self.listing.has_overlaps = facts.seen.has_overlapping_pages();
                 self.parts.note(facts.least, facts.greatest);
                 let next = match self.strategy {
