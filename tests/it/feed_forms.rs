@@ -104,6 +104,7 @@ pagination: {token: {field: time-offset, parameter: timeOffset}}",
 query: {stream_position: "${cursor}"}
 recordsPath: entries
 idField: event_id
+datesConfiguration: {createdDateField: created_at}
 pagination: {token: {field: next_stream_position, parameter: stream_position}}
 delta: {token: {field: next_stream_position, first: now}}
 feed:
@@ -119,6 +120,7 @@ feed:
         resource: r#"
 query: {id: "${cursor}"}
 recordsPath: events
+datesConfiguration: {createdDateField: timestamp}
 pagination: {token: {field: latest_id, parameter: id}}
 delta: {token: {field: latest_id, first: "100"}}
 feed:
