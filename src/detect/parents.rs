@@ -72,6 +72,16 @@ impl<'p> Parents<'p> {
         Ok(())
     }
 
+    /// Number of parents so far.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// No parent so far.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The values, in the order of the list, and the number of records without one that can be used.
     pub fn end(self) -> (Vec<Arc<str>>, u64) {
         (self.values, self.unusable)

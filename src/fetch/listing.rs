@@ -237,6 +237,10 @@ impl<'a> PageReader<'a> {
         let has_body = verdict != Verdict::NoBody && !matches!(body.trim_ascii(), b"" | b"null");
         let page = match verdict {
             Verdict::NotModified => match condition {
+                Condition::Unchanged if self.known.is_some_and(|known| known.has_other_pages(&headers)) => {
+                    self.known = None;
+                    return Box::pin(self.next_page()).await;
+                }
                 Condition::Unchanged => {
                     self.contact = Contact::Accepted;
                     self.pages = 1;

@@ -1,8 +1,8 @@
 //! What makes a request conditional (RFC 9110 §13), kept from one listing for the next. Pure.
 
-use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue, Method};
-use xxhash_rust::xxh3::xxh3_128;
+use http::header::{ACCEPT_RANGES, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::answer;
 use crate::auth::RequestAuth;
@@ -16,6 +16,8 @@ const MAX_ETAG: usize = 1024;
 pub struct Validators {
     request: RequestDigest,
     tag: Tag,
+    /// What the headers said of other pages.
+    pages: Box<[(HeaderName, u64)]>,
 }
 
 /// Identifies a request as it is before authentication, and by the credential: another account may see another list.
@@ -48,13 +50,32 @@ impl Validators {
     pub(super) fn of(headers: &HeaderMap, request: RequestDigest) -> Option<Self> {
         let tag = headers.get(ETAG).filter(|tag| !tag.is_empty() && tag.as_bytes() != b"*" && tag.len() <= MAX_ETAG);
         if let Some(tag) = tag {
-            return Some(Self { request, tag: Tag::Entity(tag.clone()) });
+            return Some(Self { request, tag: Tag::Entity(tag.clone()), pages: pages(headers) });
         }
         // A change within the second of the response would have the same date: only an older date distinguishes states (§8.8.2.2).
         let modified = headers.get(LAST_MODIFIED)?;
         let age = answer::server_date(headers)? - answer::http_date(modified)?;
-        (age >= chrono::TimeDelta::seconds(1)).then(|| Self { request, tag: Tag::Modified(modified.clone()) })
+        let tag = Tag::Modified(modified.clone());
+        (age >= chrono::TimeDelta::seconds(1)).then(|| Self { request, tag, pages: pages(headers) })
     }
+
+    /// Whether the headers of a 304 say another thing of other pages than those of the response did that it stands for. The first page may be
+    /// as it was while a second one has appeared: some servers know of that only in headers (app-sre/github-mirror#113).
+    pub(super) fn has_other_pages(&self, headers: &HeaderMap) -> bool {
+        pages(headers).iter().any(|header| !self.pages.contains(header))
+    }
+}
+
+/// The headers that say something of other pages, with a hash of each value.
+fn pages(headers: &HeaderMap) -> Box<[(HeaderName, u64)]> {
+    let names_pages = |name: &str| {
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        // counts of requests differ in each response
+        has(&["link", "page", "total", "count", "range", "next", "cursor", "offset"])
+            && !has(&["rate", "limit", "quota", "request"])
+    };
+    let named = headers.iter().filter(|(name, _)| names_pages(name.as_str()) && **name != ACCEPT_RANGES);
+    named.map(|(name, value)| (name.clone(), xxh3_64(value.as_bytes()))).collect()
 }
 
 /// What a 304 says in answer to a request.
@@ -87,7 +108,6 @@ pub(super) fn make_conditional(request: &mut Request, digest: RequestDigest, kno
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
 
     /// Requests differ from poll to poll, as `${since}` does, and each answer has a tag of its own (KEDA#7685: all of them were kept).
     #[test]

@@ -204,6 +204,37 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
 }
 
 #[tokio::test]
+async fn a_304_with_other_pages_than_before_is_no_answer() {
+    let link = "link: <{origin}/v1/items?page=2>; rel=\"next\"\n";
+    let first = |more: &str| format!("{OK}etag: \"v1\"\n{more}\n[{{\"id\":1}}]");
+    let second = format!("{OK}\n[{{\"id\":2}}]");
+    for (before, after, is_other) in [
+        ("", link, true),
+        ("x-total-count: 1\n", "x-total-count: 2\n", true),
+        ("x-wp-totalpages: 1\n", "x-wp-totalpages: 2\n", true),
+        ("x-total-count: 1\n", "x-total-count: 1\n", false),
+        ("x-total-count: 1\n", "", false),
+        ("x-request-count: 1\n", "x-request-count: 2\naccept-ranges: none\n", false),
+    ] {
+        let unchanged = format!("304 Not Modified\netag: \"v1\"\n{after}\n");
+        let provider = Provider::new(&[&first(before), &unchanged, &first(link), &second]).await;
+        let (asker, auth) = (asker(), auth(&[]));
+        let resource = ResourcePlan { pagination: PaginationPlan::LinkHeader, ..provider.resource() };
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None);
+        all(&mut reader).await.unwrap();
+        let validators = reader.validators().unwrap();
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), Some(&validators));
+        if is_other {
+            assert_eq!(all(&mut reader).await.unwrap().concat(), [r#"{"id":1}"#, r#"{"id":2}"#], "{after}");
+            assert!(provider.heads()[1].contains("if-none-match") && !provider.heads()[2].contains("if-none-match"));
+        } else {
+            assert!(matches!(reader.next_page().await, Ok(Step::NotModified)), "{after}");
+            assert_eq!(provider.targets().len(), 2, "{after}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn makes_the_very_same_request_conditional() {
     let provider = Provider::new(&[
         &format!("{OK}etag: \"v1\"\n\n[{{\"id\":1}}]"),

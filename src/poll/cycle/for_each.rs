@@ -43,15 +43,19 @@ pub(super) async fn poll(
 ) -> Result<Outcome, Problem> {
     let (listed, unusable) = match plan {
         ForEachPlan::Values(values) => (values.clone(), None),
-        ForEachPlan::Records(parents) => match parents::read(core, instance, parents).await? {
-            Some(found) => {
-                if !found.has_list && begins_again(instance, resource, &mut memory.trail) {
-                    return Err(parents::of_parents(parents, answer::hollow_baseline()));
+        ForEachPlan::Records(parents) => {
+            let has_begun = instance.state().resources.get(&*resource.name).is_some_and(|own| own.started);
+            let passes = if has_begun { 1 } else { parents::FIRST_PASSES };
+            match parents::read(core, instance, parents, passes).await? {
+                Some(found) => {
+                    if !found.has_list && begins_again(instance, resource, &mut memory.trail) {
+                        return Err(parents::of_parents(parents, answer::hollow_baseline()));
+                    }
+                    (found.values, found.unusable)
                 }
-                (found.values, found.unusable)
+                None => return Ok(Outcome::Stopped),
             }
-            None => return Ok(Outcome::Stopped),
-        },
+        }
     };
     outbox.sums.dirty |= begin(instance, (resource, plan), &listed);
     let mut next = instance.state().next_list(&resource.name).map(Arc::from);
