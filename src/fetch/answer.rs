@@ -19,6 +19,8 @@ const LOOK_AT_QUOTA: Duration = Duration::from_hours(1);
 
 /// Characters of a path that a message shows.
 const LONGEST_PATH: usize = 80;
+/// Bytes of a refusal that are looked through for words.
+const LONGEST_REFUSAL: usize = 4_096;
 
 /// What an answer's head promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +35,11 @@ pub enum Verdict {
     NotModified,
 }
 
-/// Interprets a response by status and headers.
+/// Interprets a response by status and headers, and a refusal also by its words.
 ///
 /// # Errors
 /// Every status outside 2xx but 304, sorted by what happens next.
-pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
+pub fn interpret(status: StatusCode, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Verdict, Problem> {
     let code = status.as_u16();
     let wait = retry_after(headers, now);
     let quota = || Quota::of(headers, now);
@@ -49,6 +51,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             Reason::RedirectRefused,
             format!("resources[].url: the provider answered {code}, a redirect that is not followed; use the URL it leads to"),
         )),
+        400 | 403 | 405..=428 | 430..=499 if says_too_many(body) => Err(rate_limited(code, wait.or_else(|| quota().wait()))),
         401 => Err(Problem::human(
             Reason::Unauthorized,
             "auth: the provider answered 401 Unauthorized; check the credentials in the Secret",
@@ -90,6 +93,16 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             ),
         )),
     }
+}
+
+/// Whether the text of a refusal says that there were too many requests: some providers have no other word for it than 400 or 403 (Google's
+/// `userRateLimitExceeded`, Salesforce's `REQUEST_LIMIT_EXCEEDED`, GitHub's secondary rate limit, AWS' `ThrottlingException`).
+fn says_too_many(body: &[u8]) -> bool {
+    const WORDS: [&[u8]; 6] =
+        [b"ratelimit", b"toomanyrequests", b"throttl", b"overqps", b"requestlimitexceeded", b"quotaexceeded"];
+    let beginning = body.get(..LONGEST_REFUSAL).unwrap_or(body);
+    let letters: Vec<u8> = beginning.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect();
+    WORDS.iter().any(|word| letters.windows(word.len()).any(|part| part == *word))
 }
 
 /// Whether a provider may answer like this to a page behind the last one.
@@ -337,7 +350,7 @@ mod tests {
     }
 
     fn judged(code: u16, pairs: &[(&'static str, &'static str)]) -> Result<Verdict, Problem> {
-        interpret(StatusCode::from_u16(code).unwrap(), &headers(pairs), now())
+        interpret(StatusCode::from_u16(code).unwrap(), &headers(pairs), b"", now())
     }
 
     #[test]
@@ -363,6 +376,33 @@ mod tests {
             let problem = judged(code, &[]).unwrap_err();
             assert_eq!((problem.reason, problem.reaction), (reason, reaction), "{code}");
             assert_eq!(problem.retry_after, None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_says_too_many_requests_is_a_rate_limit() {
+        let reason = |code, body: &str| {
+            let refused = interpret(StatusCode::from_u16(code).unwrap(), &headers(&[]), body.as_bytes(), now());
+            refused.unwrap_err().reason
+        };
+        for (code, body) in [
+            (403, r#"{"error":{"errors":[{"reason":"userRateLimitExceeded"}],"code":403}}"#),
+            (403, r#"[{"errorCode":"REQUEST_LIMIT_EXCEEDED"}]"#),
+            (403, r#"{"message":"You have exceeded a secondary rate limit."}"#),
+            (403, "<h1>Developer Over Qps</h1>"),
+            (400, r#"{"__type":"ThrottlingException"}"#),
+            (400, r#"{"code":"TOO_MANY_REQUESTS"}"#),
+            (430, r#"{"errors":"Too many requests"}"#),
+        ] {
+            assert_eq!(reason(code, body), Reason::RateLimited, "{code} {body}");
+        }
+        for (code, body, expected) in [
+            (403, r#"{"message":"this account may not list contacts"}"#, Reason::Forbidden),
+            (400, r#"{"message":"limit exceeds the maximum of 100"}"#, Reason::UnexpectedStatus),
+            (404, r#"{"message":"rate limits"}"#, Reason::NotFound),
+            (401, r#"{"message":"too many requests"}"#, Reason::Unauthorized),
+        ] {
+            assert_eq!(reason(code, body), expected, "{code} {body}");
         }
     }
 

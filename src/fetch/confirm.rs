@@ -38,8 +38,7 @@ pub fn read(plan: &ConfirmPlan, id_at: &IdPlan, id: &str, response: &Response, n
     let Response { status, headers, body, .. } = response;
     let code = status.as_u16();
     // Some providers say 403 when they are asked too often.
-    let is_throttled =
-        matches!(super::answer::interpret(*status, headers, now), Err(problem) if problem.reaction == Reaction::Throttled);
+    let is_throttled = matches!(super::answer::interpret(*status, headers, body, now), Err(problem) if problem.reaction == Reaction::Throttled);
     match code {
         200 => std::str::from_utf8(body).map_or(Answer::Unclear, |text| shown(text, id_at, id)),
         _ if plan.gone.contains(&code) && !is_throttled => Answer::Gone,

@@ -58,7 +58,7 @@ pub fn read(
         Some(Meaning::Gone) => return Ok(Detail::Missing),
         Some(means) => answer::by_rule(means, *status, headers, resource.limits.as_deref(), now),
         None if matches!(status.as_u16(), 404 | 410) => return Ok(Detail::Missing),
-        None => answer::interpret(*status, headers, now),
+        None => answer::interpret(*status, headers, body, now),
     };
     match verdict? {
         Verdict::Body => {}

@@ -31,7 +31,7 @@ impl PageReader<'_> {
             Some(means) => answer::by_rule(means, *status, headers, self.resource.limits.as_deref(), now),
             // The counts said that the list ends before this page.
             None if self.pager.is_probing() && answer::refuses_a_page(*status) => return Ok(Verdict::Empty),
-            None => answer::interpret(*status, headers, now).map_err(|problem| match self.pages {
+            None => answer::interpret(*status, headers, body, now).map_err(|problem| match self.pages {
                 0 => self.token.explained(self.resource.delta.as_ref(), answer::of_url(problem, &response.url), *status),
                 pages => answer::of_page(problem, *status, pages + 1),
             }),

@@ -271,7 +271,7 @@ impl Poll<'_> {
         auth.apply(&mut request);
         let asker = &self.core.asker;
         let (response, _share) = asker.send(&self.instance.plan.instance, self.resource, auth, request, || {}).await.ok()?;
-        match answer::interpret(response.status, &response.headers, Utc::now()) {
+        match answer::interpret(response.status, &response.headers, &response.body, Utc::now()) {
             // The wait that it demands is kept.
             Err(problem) => {
                 asker.explain(self.resource, auth, &response, problem);
