@@ -17,10 +17,19 @@ pub(super) struct Said<'a> {
     pub(super) object: &'a str,
 }
 
-/// Reads an event. `None`: it is about an object without an id.
-pub(super) fn read<'a>(plan: &FeedPlan, json: &'a str) -> Option<Said<'a>> {
-    let of_type = plan.type_field.find(json).and_then(scalar_text);
-    let kind = match of_type.map_or(FeedKind::Ignored, |of_type| plan.kind(&of_type)) {
+/// What an event lacks, so that it says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lacks {
+    /// A type.
+    Type,
+    /// The id of its object.
+    Object,
+}
+
+/// Reads an event.
+pub(super) fn read<'a>(plan: &FeedPlan, json: &'a str) -> Result<Said<'a>, Lacks> {
+    let of_type = plan.type_field.find(json).filter(|of_type| *of_type != "null").and_then(scalar_text).ok_or(Lacks::Type)?;
+    let kind = match plan.kind(&of_type) {
         FeedKind::Created => Some(Kind::Created),
         FeedKind::Updated => Some(Kind::Updated),
         FeedKind::Deleted => Some(Kind::Deleted),
@@ -29,7 +38,10 @@ pub(super) fn read<'a>(plan: &FeedPlan, json: &'a str) -> Option<Said<'a>> {
     let object_id = plan.object_id.find(json).and_then(scalar_text).filter(|id| !id.is_empty() && id != "null");
     let object = plan.object.as_ref().and_then(|path| path.find(json)).filter(|object| *object != "null");
     match (kind, object_id) {
-        (None, object_id) => Some(Said { kind, object_id: object_id.unwrap_or_default(), object: json }),
-        (Some(_), object_id) => Some(Said { kind, object_id: object_id?, object: object.unwrap_or(json) }),
+        (None, object_id) => Ok(Said { kind, object_id: object_id.unwrap_or_default(), object: json }),
+        (Some(_), object_id) => {
+            let object_id = object_id.ok_or(Lacks::Object)?;
+            Ok(Said { kind, object_id, object: object.unwrap_or(json) })
+        }
     }
 }

@@ -16,6 +16,9 @@ const MAX_MEMBERS: usize = 200;
 /// Names of ids other than `id`, without case and separators, the most common first.
 const NAMES: &[&str] = &["uuid", "guid", "uid", "gid", "sysid", "objectid", "recordid", "key", "urn"];
 
+/// The field that names the type of an event.
+pub(super) const TYPE_FIELD: &str = "feed.typeField";
+
 /// Rows without an id that can be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unidentified {
@@ -59,11 +62,11 @@ impl Unidentified {
         }
     }
 
-    /// Notes an event of a feed without the id of its object.
-    pub(super) fn note_event(&mut self, resource: &str, object_id: &FieldPath, json: &str) {
+    /// Notes an event of a feed that says nothing, because there is nothing at a path that a field of the manifest names.
+    pub(super) fn note_event(&mut self, resource: &str, (field, path): (&'static str, &FieldPath), json: &str) {
         self.rows += 1;
-        let paths = std::slice::from_ref(object_id);
-        self.first.get_or_insert_with(|| Fault::of(resource, "feed.objectIdField", paths, json));
+        let paths = std::slice::from_ref(path);
+        self.first.get_or_insert_with(|| Fault::of(resource, field, paths, json));
     }
 
     /// Of these rows of `contacts` those in which there is no id at this path, or none that can be used.
@@ -138,6 +141,7 @@ impl Unidentified {
 fn fix(field: &str, near: Option<&str>) -> String {
     match near {
         _ if field == "idFields" => "name members that every record has".to_owned(),
+        _ if field == TYPE_FIELD => format!("set {field} to the path of an event's type"),
         Some(near) => format!("set {field} to {near}, which looks like the id"),
         None => format!("set {field} to the path of the id"),
     }

@@ -109,6 +109,20 @@ fn events_are_about_objects() {
     assert_eq!(ids.len(), 5, "each event has an id of its own");
 }
 
+#[test]
+fn a_type_that_is_looked_for_at_the_wrong_path_is_reported() {
+    let (events, receiver) = (Events::default(), Receiver::start());
+    let server = events.serve();
+    let feed = FEED.replace("typeField: type", "typeField: kind");
+    assert_ne!(feed, FEED);
+    let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).resource(&feed).yaml()]);
+    polls.poll();
+    events.add("customer.created", "c-1", 1);
+    let row = polls.poll();
+    assert!(row.told("MissingId").is_some_and(|message| message.starts_with("feed.typeField: ")), "{row:?}");
+    assert_eq!(told(&receiver), [""; 0]);
+}
+
 /// The receiver refuses some, the process dies, and events of one object stay in order.
 #[test]
 fn events_of_an_object_stay_in_order_through_refusals_and_kills() {

@@ -8,11 +8,12 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::Detector;
 use crate::detect::changes;
 use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
-use crate::detect::feed;
+use crate::detect::feed::{self, Lacks};
 use crate::detect::known::{Details, DetailsView, Known, KnownSet};
 use crate::detect::life;
 use crate::detect::record::{RecordView, object_hash};
 use crate::detect::shape;
+use crate::detect::unidentified::TYPE_FIELD;
 
 impl Detector<'_> {
     /// What to remember of a record in addition to its version.
@@ -63,9 +64,16 @@ impl Detector<'_> {
                 (view.id.clone(), kind, json, version)
             }
             Some(plan) => {
-                let Some(said) = feed::read(plan, json) else {
-                    self.unidentified.note_event(&self.plan.name, &plan.object_id, json);
-                    return None;
+                let said = match feed::read(plan, json) {
+                    Ok(said) => said,
+                    Err(lacks) => {
+                        let place = match lacks {
+                            Lacks::Type => (TYPE_FIELD, &plan.type_field),
+                            Lacks::Object => ("feed.objectIdField", &plan.object_id),
+                        };
+                        self.unidentified.note_event(&self.plan.name, place, json);
+                        return None;
+                    }
                 };
                 // The id of the event distinguishes it from others: its bytes may differ at each look.
                 let version = VersionToken { updated_text: None, content: xxh3_128(view.id.as_bytes()) };
