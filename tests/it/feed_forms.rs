@@ -123,6 +123,7 @@ recordsPath: events
 datesConfiguration: {createdDateField: timestamp}
 pagination: {token: {field: latest_id, parameter: id}}
 delta: {token: {field: latest_id, first: "100"}}
+errorRules: [{status: 204, means: Empty}]
 feed:
   typeField: action
   typeMap: {created: Created, deleted: Deleted, "*": Updated}
