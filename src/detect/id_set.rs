@@ -4,7 +4,7 @@ use super::table::Table;
 
 /// Ids of one part on average before there are more parts.
 const PART: usize = 1_024;
-/// Parts become so many times as many.
+/// Bits by which parts are divided when there are too few.
 const GROWTH: u32 = 2;
 
 /// A set of hashes. They are kept in parts by their leading bits, so that a new one moves only few others.

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use http::HeaderMap;
 use url::{Origin, Url};
 
-use super::detection::{self, Detection};
 use super::evidence::{Evidence, Reach, asks_for_size};
 pub use super::position::Position;
 use crate::api::conditions::{Problem, Reason};
@@ -18,6 +17,7 @@ use crate::plan::{PaginationPlan, RequestPlan, ValueAt};
 
 mod claim;
 mod count;
+mod detected;
 mod follow;
 mod full_page;
 mod last_id;
@@ -25,6 +25,7 @@ mod manifest;
 mod problems;
 mod units;
 
+use self::detected::Detected;
 pub use self::full_page::FULL_PAGE;
 use self::full_page::FullPage;
 pub use self::manifest::manifest_text;
@@ -93,16 +94,6 @@ pub enum Promise {
     Leads,
     /// The page before it said that it follows.
     Says,
-}
-
-/// Whether the pagination was detected in answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Detected {
-    /// The manifest declares it, or no answer has shown it yet.
-    No,
-    /// It may be a token of another kind.
-    Likely,
-    Surely,
 }
 
 /// State of one pass over the pages of a list.
@@ -375,30 +366,6 @@ impl Pager {
                 Reach { index: u64::from(self.pages - 1), position: start.saturating_add(length), ..reach }
             }
         }
-    }
-
-    fn detect(&mut self, heard: &Heard<'_>) -> Result<PaginationPlan, Problem> {
-        let Heard { answer, said, reach, .. } = heard;
-        let (plan, likely) = match detection::detect(&self.method, answer.headers, answer.envelope, said, reach) {
-            Detection::Found(plan) => (plan, false),
-            Detection::Likely(plan) => (plan, true),
-            Detection::Nothing => {
-                self.note_full_page(heard);
-                return Ok(PaginationPlan::None);
-            }
-            Detection::Unclear(name) => {
-                let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-                return Err(Problem::human(
-                    Reason::PaginationUnclear,
-                    format!(
-                        "resources[].pagination: the answer suggests that more pages follow{name}, but not how they are asked for; \
-                         set pagination to what the provider's documentation says, or to none to read the first page only"
-                    ),
-                ));
-            }
-        };
-        self.detected = if likely { Detected::Likely } else { Detected::Surely };
-        Ok(plan)
     }
 }
 

@@ -4,8 +4,9 @@ use http::header::LINK;
 use url::{Origin, Url};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::detected::Detected;
 use super::problems::too_many_empty;
-use super::{Answer, Detected, Extent, Heard, MAX_EMPTY, Pager, Position};
+use super::{Answer, Extent, Heard, MAX_EMPTY, Pager, Position};
 use crate::api::conditions::{Problem, Reason};
 use crate::egress::shown_origin;
 use crate::fetch::evidence::Evidence;

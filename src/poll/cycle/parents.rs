@@ -29,7 +29,7 @@ pub(super) struct Found {
 /// everything in its list.
 pub(super) const FIRST_PASSES: u32 = 8;
 
-/// Reads them, in at most so many passes: further ones until none shows another parent. `None` when the poll was stopped.
+/// Reads them, in at most `passes` passes: further ones until none shows another parent. `None` when the poll was stopped.
 ///
 /// # Errors
 /// The list cannot be read to its end.
