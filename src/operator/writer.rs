@@ -173,6 +173,9 @@ impl Writer {
             }
             Err(error) => {
                 drop(pending);
+                if *error == StateError::Overwritten && state.is_some() {
+                    self.metrics.commit(CommitOutcome::Conflict);
+                }
                 if *error == StateError::Overwritten && session.lose() {
                     tracing::warn!(
                         "the state was changed by another writer, so it is read again; if this repeats, another installation of \

@@ -90,7 +90,7 @@ fn resources_that_limits_kept_from_being_polled_come_first_in_the_next_run() {
 #[test]
 fn a_record_that_can_never_be_read_is_sent_as_its_row_after_three_runs() {
     let rows = Arc::new(Mutex::new(vec![1]));
-    let (shared, broken) = (Arc::clone(&rows), 2..10);
+    let (shared, broken) = (Arc::clone(&rows), 2..9);
     let server = Server::start(move |ask| {
         let Some(id) = ask.path().strip_prefix("/one/") else {
             let rows: Vec<_> = shared.lock().unwrap().iter().map(|id| json!({"id": id})).collect();
@@ -103,23 +103,34 @@ fn a_record_that_can_never_be_read_is_sent_as_its_row_after_three_runs() {
     let resource = "url: /rows\npagination: {none: {}}\ndetail: {url: '/one/${id}'}";
     let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).resource(resource).yaml()]);
     polls.poll();
-    // those that cannot be read come first, and more of them than a poll asks for in vain, whatever is under way with them
-    rows.lock().unwrap().extend(2..14);
+    // Those that cannot be read come first. A poll ends after four requests in vain, and up to three more are under way then: not all of the
+    // seven are asked for by the first poll, and fewer than four are left to the second.
+    rows.lock().unwrap().extend(2..13);
     polls.poll();
     assert!(events(&receiver).is_empty(), "the first four said nothing of the others");
-    for run in 0..4 {
+    let mut runs = 0;
+    let came = |receiver: &Receiver| -> BTreeSet<u32> {
+        events(receiver).iter().map(|event| event.object.parse().expect("a number")).collect()
+    };
+    loop {
         polls.poll();
-        let came: BTreeSet<u32> = events(&receiver).iter().map(|event| event.object.parse().expect("a number")).collect();
-        let first = if run < 3 { 10 } else { 2 };
-        assert_eq!(came, (first..14 + run).collect(), "run {run}");
+        runs += 1;
+        let came = came(&receiver);
+        let whole: BTreeSet<u32> = (9..12 + runs).collect();
+        assert!(came.is_superset(&whole), "run {runs}: {came:?}");
+        if came.len() == whole.len() + 7 {
+            break;
+        }
+        assert!(runs < 12, "not all were given up: {came:?}");
         // another one that can be read
-        rows.lock().unwrap().push(14 + run);
+        rows.lock().unwrap().push(12 + runs);
     }
+    assert!(runs >= 2, "each was tried in three runs");
     let partial =
         receiver.posts("it").iter().filter(|post| String::from_utf8_lossy(&post.ask.body).contains("\"partial\":true")).count();
-    assert_eq!(partial, 8);
+    assert_eq!(partial, 7);
     let before = receiver.count();
     polls.poll();
     polls.poll();
-    assert_eq!(receiver.count(), before + 1, "the one that came last, and nothing twice");
+    assert_eq!(receiver.count(), before, "nothing twice");
 }
