@@ -229,17 +229,6 @@ impl<'p> PollMachine<'p> {
         }
     }
 
-    /// The provider did not answer a request for everything since 1970, whose response was to show its clock: the list is asked for from a
-    /// little before `now`, on ours. Answers whether another listing begins, which it does once.
-    pub fn ask_for_less(&mut self, now: DateTime<Utc>) -> bool {
-        let is_first = self.strategy == Strategy::Clock && self.listing.pages == 0;
-        if is_first {
-            self.strategy = Strategy::Baseline { from: now.checked_sub_signed(window::ZONES) };
-            self.list_again();
-        }
-        is_first
-    }
-
     /// Rows of the list were out of the declared order: nothing is concluded from it. (Keyset pages cannot do without.)
     pub fn distrust_order(&mut self) {
         if matches!(self.strategy, Strategy::NewestFirst | Strategy::AdvancePerPage) && !self.is_keyset() {

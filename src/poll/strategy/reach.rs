@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{PollMachine, Strategy};
+use crate::detect::window;
 use crate::fetch::listing::Attempt;
 use crate::plan::delta::DeltaPlan;
 
@@ -19,6 +20,17 @@ pub enum Gap {
 }
 
 impl PollMachine<'_> {
+    /// The provider did not answer a request for everything since 1970, whose response was to show its clock: the list is asked for from a
+    /// little before `now`, on ours. Answers whether another listing begins, which it does once.
+    pub fn ask_for_less(&mut self, now: DateTime<Utc>) -> bool {
+        let is_first = self.strategy == Strategy::Clock && self.listing.pages == 0;
+        if is_first {
+            self.strategy = Strategy::Baseline { from: now.checked_sub_signed(window::ZONES) };
+            self.list_again();
+        }
+        is_first
+    }
+
     /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
     pub fn since(&self) -> Option<DateTime<Utc>> {
         // `None` is the smallest.
