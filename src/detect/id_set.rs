@@ -8,24 +8,20 @@ const PART: usize = 1_024;
 const GROWTH: u32 = 2;
 
 /// A set of hashes. They are kept in parts by their leading bits, so that a new one moves only few others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct IdSet {
-    /// Two to the power of `bits` of them.
+    /// None while it is empty, else two to the power of `bits`.
     parts: Vec<Table<()>>,
     bits: u32,
     len: usize,
 }
 
-impl Default for IdSet {
-    fn default() -> Self {
-        Self { parts: vec![Table::default()], bits: 0, len: 0 }
-    }
-}
-
 impl IdSet {
     /// Whether it is new.
     pub(super) fn insert(&mut self, id: u64) -> bool {
-        if self.len > PART << self.bits {
+        if self.parts.is_empty() {
+            self.parts.push(Table::default());
+        } else if self.len > PART << self.bits {
             self.grow();
         }
         let place = self.place(id);

@@ -50,13 +50,10 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
         return (before, Sign::None);
     };
     let old = known.details(id);
-    let presence = old.filter(|old| old.id.is_some()).map(|old| old.presence);
-    if presence == Some(Presence::Listed) {
-        return (before, Sign::None);
-    }
-    let fresh = details(plan, view, old, false);
-    match presence {
-        Some(Presence::Listed | Presence::Missed | Presence::Held) | None => {
+    match old.filter(|old| old.id.is_some()).map(|old| old.presence) {
+        Some(Presence::Listed) => (before, Sign::None),
+        Some(Presence::Missed | Presence::Held) | None => {
+            let fresh = details(plan, view, old, false);
             known.remember_with(id, living, fresh);
             (before, Sign::Found)
         }
@@ -64,6 +61,7 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
             // A sink may have its deletion already, though it did not say so: whatever the version, it is a change, and another one than
             // ever before. Where updates do not count, only a creation can say so.
             let deleted = plan.change_by == ChangeBy::Created && !plan.compare_content;
+            let fresh = details(plan, view, old, false);
             let lives = fresh.as_ref().map_or(0, |fresh| fresh.lives).saturating_add(u32::from(!deleted));
             let again = Known { version: unlike(living.version, lives), date: None, age: Age::Open, deleted };
             known.remember_with(id, again, fresh.map(|fresh| Details { lives, ..fresh }));

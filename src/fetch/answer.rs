@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
 use crate::api::error_rule::Meaning;
+use crate::api::nearest::plain;
 use crate::api::visible;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after::retry_after;
@@ -98,11 +99,10 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Date
 /// Whether the text of a refusal says that there were too many requests: some providers have no other word for it than 400 or 403 (Google's
 /// `userRateLimitExceeded`, Salesforce's `REQUEST_LIMIT_EXCEEDED`, GitHub's secondary rate limit, AWS' `ThrottlingException`).
 fn says_too_many(body: &[u8]) -> bool {
-    const WORDS: [&[u8]; 6] =
-        [b"ratelimit", b"toomanyrequests", b"throttl", b"overqps", b"requestlimitexceeded", b"quotaexceeded"];
+    const WORDS: [&str; 6] = ["ratelimit", "toomanyrequests", "throttl", "overqps", "requestlimitexceeded", "quotaexceeded"];
     let beginning = body.get(..LONGEST_REFUSAL).unwrap_or(body);
-    let letters: Vec<u8> = beginning.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect();
-    WORDS.iter().any(|word| letters.windows(word.len()).any(|part| part == *word))
+    let letters = plain(&String::from_utf8_lossy(beginning));
+    WORDS.iter().any(|word| letters.contains(word))
 }
 
 /// Whether a provider may answer like this to a page behind the last one.

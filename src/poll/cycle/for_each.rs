@@ -44,8 +44,7 @@ pub(super) async fn poll(
     let (listed, unusable) = match plan {
         ForEachPlan::Values(values) => (values.clone(), None),
         ForEachPlan::Records(parents) => {
-            let has_begun = instance.state().resources.get(&*resource.name).is_some_and(|own| own.started);
-            let passes = if has_begun { 1 } else { parents::FIRST_PASSES };
+            let passes = if has_begun(&instance.state(), resource) { 1 } else { parents::FIRST_PASSES };
             match parents::read(core, instance, parents, passes).await? {
                 Some(found) => {
                     if !found.has_list && begins_again(instance, resource, &mut memory.trail) {
