@@ -531,3 +531,36 @@ fn an_older_copy_of_a_cache_is_no_change() {
     pollinator.wait_for("it", "the list", |row| !row.tells("InvalidResponse"));
     assert_eq!(receiver.count(), 2, "nothing was deleted, and nothing changed");
 }
+
+/// A parent is deleted between the pages of the first reading, so that the one after it moves to a page that was read already. What it has
+/// is no more new than what the others have. Two resources read the list, in any order: the deletion comes in each of their readings.
+#[test]
+fn a_parent_that_moves_while_parents_are_first_read_is_not_new() {
+    for deleted_at in 1..=4 {
+        let (parents, receiver) = (Arc::new(Mutex::new((vec!["gone", "a", "b", "c"], 0))), Receiver::start());
+        let server = Server::start(move |ask: &Ask| {
+            if ask.path() != "/parents" {
+                return Answer::json(format!(r#"[{{"id":"{}"}}]"#, ask.path().replace('/', "-")));
+            }
+            let offset: usize =
+                ask.query().into_iter().find(|(name, _)| name == "offset").map_or(0, |(_, text)| text.parse().unwrap());
+            let mut parents = parents.lock().unwrap();
+            let rows: Vec<_> = parents.0.iter().skip(offset).take(2).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+            let answer = format!(r#"{{"data":[{}],"total":{}}}"#, rows.join(","), parents.0.len());
+            parents.1 += usize::from(offset == 0);
+            if offset == 0 && parents.1 == deleted_at {
+                parents.0.retain(|id| *id != "gone");
+            }
+            Answer::json(answer)
+        });
+        let children = "url: \"/of/${each}\"\npagination: {none: {}}\nforEach: {resource: parents}";
+        let yaml = Instance::new("it", &server.url(), &receiver.url("it")).resource(children).yaml();
+        let parents =
+            "\n  - {name: parents, url: /parents, recordsPath: data, pagination: {offset: {parameter: offset}}}\n  callback:";
+        let polls = Polls::new(&[yaml.replace("\n  callback:", parents)]);
+        for _ in 0..3 {
+            assert!(!polls.poll().failed(), "{deleted_at}");
+        }
+        assert_eq!(told(&receiver), [], "deleted at request {deleted_at} for the first page");
+    }
+}
