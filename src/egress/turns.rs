@@ -57,8 +57,9 @@ pub struct Turns<L> {
     in_lane: HashMap<(L, InstanceRef), usize>,
     holders: HashMap<Ticket, Place<L>>,
     places: HashMap<Ticket, (Place<L>, Standing)>,
-    /// Those who wait, by what decides whether any of them may have a permit, so that they are passed over together.
-    waiting: BTreeMap<(Standing, Arc<str>), HashMap<L, Waiters>>,
+    /// Those who wait, by what decides whether any of them may have a permit, so that they are passed over together: all of a lane that is
+    /// full, then those of a namespace.
+    waiting: HashMap<L, BTreeMap<(Standing, Arc<str>), Waiters>>,
     by_namespace: HashMap<Arc<str>, usize>,
     by_instance: HashMap<InstanceRef, usize>,
 }
@@ -83,7 +84,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
             in_lane: HashMap::new(),
             holders: HashMap::new(),
             places: HashMap::new(),
-            waiting: BTreeMap::new(),
+            waiting: HashMap::new(),
             by_namespace: HashMap::new(),
             by_instance: HashMap::new(),
         }
@@ -93,8 +94,9 @@ impl<L: Clone + Eq + Hash> Turns<L> {
     pub fn ask(&mut self, instance: &InstanceRef, standing: Standing, lane: L) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        let group = self.waiting.entry((standing, Arc::clone(&instance.namespace))).or_default();
-        group.entry(lane.clone()).or_default().insert(ticket, instance.clone());
+        let lane_waiters = self.waiting.entry(lane.clone()).or_default();
+        let group = lane_waiters.entry((standing, Arc::clone(&instance.namespace))).or_default();
+        group.insert(ticket, instance.clone());
         self.places.insert(ticket, (Place { instance: instance.clone(), lane }, standing));
         ticket
     }
@@ -132,15 +134,15 @@ impl<L: Clone + Eq + Hash> Turns<L> {
     fn stop_waiting(&mut self, ticket: Ticket) -> Option<Place<L>> {
         let (place, standing) = self.places.remove(&ticket)?;
         let key = (standing, Arc::clone(&place.instance.namespace));
-        if let Some(group) = self.waiting.get_mut(&key) {
-            if let Some(waiters) = group.get_mut(&place.lane) {
-                waiters.remove(&ticket);
-                if waiters.is_empty() {
-                    group.remove(&place.lane);
+        if let Some(lane_waiters) = self.waiting.get_mut(&place.lane) {
+            if let Some(group) = lane_waiters.get_mut(&key) {
+                group.remove(&ticket);
+                if group.is_empty() {
+                    lane_waiters.remove(&key);
                 }
             }
-            if group.is_empty() {
-                self.waiting.remove(&key);
+            if lane_waiters.is_empty() {
+                self.waiting.remove(&place.lane);
             }
         }
         Some(place)
@@ -149,16 +151,19 @@ impl<L: Clone + Eq + Hash> Turns<L> {
     /// Of those who may have a permit: the one whose namespace uses the fewest, then the instance that does, then the first that came.
     fn fairest(&self) -> Option<Ticket> {
         let mut found = None;
-        for ((standing, namespace), group) in &self.waiting {
-            let room = self.room(*standing);
-            if room == 0 {
+        for (lane, groups) in &self.waiting {
+            let lane_used = count(&self.lanes, lane);
+            if lane_used >= self.permits.per_lane {
                 continue;
             }
-            let used = count(&self.by_namespace, namespace);
-            if used >= room.saturating_mul(SHARE) {
-                continue;
-            }
-            for (lane, waiters) in group.iter().filter(|(lane, _)| self.has_room(lane, *standing)) {
+            for ((standing, namespace), waiters) in groups {
+                if lane_used >= self.lane_most(*standing) {
+                    continue;
+                }
+                let (room, used) = (self.room(*standing), count(&self.by_namespace, namespace));
+                if room == 0 || used >= room.saturating_mul(SHARE) {
+                    continue;
+                }
                 let own = self.first_of(waiters, lane, *standing).map(|(own, ticket)| (used, own, ticket));
                 found = [found, own].into_iter().flatten().min();
             }
@@ -187,10 +192,9 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         first
     }
 
-    /// One that hangs leaves a permit of the lane to others who ask the same host.
-    fn has_room(&self, lane: &L, standing: Standing) -> bool {
-        let left = usize::from(standing == Standing::Hangs && self.permits.per_lane > 1);
-        count(&self.lanes, lane) < self.permits.per_lane - left
+    /// Permits of a lane that are used when one of this standing has to wait. One that hangs leaves a permit to others who ask the same host.
+    fn lane_most(&self, standing: Standing) -> usize {
+        self.permits.per_lane - usize::from(standing == Standing::Hangs && self.permits.per_lane > 1)
     }
 
     /// Permits that are free for instances that are known this well.
