@@ -32,6 +32,40 @@ pub enum Presence {
     Gone,
 }
 
+/// What is remembered of a record in addition to its version, wherever it is.
+pub(super) trait Detailed {
+    /// See [`Details::id`].
+    fn text(&self) -> Option<&str>;
+    /// See [`Details::lives`] and [`Details::presence`].
+    fn life(&self) -> (u32, Presence);
+    /// See [`Details::fields`].
+    fn hashes(&self) -> impl ExactSizeIterator<Item = (u32, u32)>;
+}
+
+impl Detailed for Details {
+    fn text(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+    fn life(&self) -> (u32, Presence) {
+        (self.lives, self.presence)
+    }
+    fn hashes(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.fields.iter().copied()
+    }
+}
+
+impl Detailed for DetailsView<'_> {
+    fn text(&self) -> Option<&str> {
+        self.id
+    }
+    fn life(&self) -> (u32, Presence) {
+        (self.lives, self.presence)
+    }
+    fn hashes(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.fields()
+    }
+}
+
 /// [`Details`] where they are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetailsView<'a> {
@@ -59,8 +93,7 @@ impl DetailsView<'_> {
 
     /// Whether they are these.
     pub(super) fn is(&self, details: &Details) -> bool {
-        (self.id, self.lives, self.presence) == (details.id.as_deref(), details.lives, details.presence)
-            && self.fields().eq(details.fields.iter().copied())
+        (self.text(), self.life()) == (details.text(), details.life()) && self.hashes().eq(details.hashes())
     }
 
     /// Bytes of the packed form.
@@ -140,18 +173,18 @@ impl DetailsStore {
     }
 
     /// Adds details, and says where they are.
-    pub(super) fn add(&mut self, details: &Details) -> Option<u32> {
+    pub(super) fn add(&mut self, details: &impl Detailed) -> Option<u32> {
         let place = u32::try_from(self.bytes.len()).ok()?;
-        let text = details.id.as_deref();
-        let len = 3 + text.map_or(0, str::len) + FIELD * details.fields.len();
+        let (text, (lives, presence), fields) = (details.text(), details.life(), details.hashes());
+        let len = 3 + text.map_or(0, str::len) + FIELD * fields.len();
         if self.bytes.capacity() < self.bytes.len() + len {
             self.bytes.reserve_exact(self.bytes.len() / 8 + len);
         }
-        put_small(life(details.lives, details.presence), &mut self.bytes);
+        put_small(life(lives, presence), &mut self.bytes);
         put_small(u32::try_from(text.map_or(0, |text| text.len() + 1)).ok()?, &mut self.bytes);
         self.bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
-        put_small(u32::try_from(details.fields.len()).ok()?, &mut self.bytes);
-        for (path, value) in &details.fields {
+        put_small(u32::try_from(fields.len()).ok()?, &mut self.bytes);
+        for (path, value) in fields {
             self.bytes.extend_from_slice(&path.to_be_bytes());
             self.bytes.extend_from_slice(&value.to_be_bytes());
         }

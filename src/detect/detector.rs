@@ -28,7 +28,7 @@ use super::unidentified::Unidentified;
 use super::unreadable_date::UnreadableDate;
 use super::volatile::VolatileWatch;
 use super::window::{self, CursorUpdate};
-use crate::plan::{Order, ResourcePlan, StartFrom};
+use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 
 /// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl<'p> Detector<'p> {
             };
             view.selected = self.selection.of(record.json);
             let id = view.id_hash();
-            self.pass.iter_mut().for_each(|pass| pass.note(id));
+            let is_again = self.pass.as_mut().is_some_and(|pass| !pass.note(id));
             found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
@@ -231,7 +231,9 @@ impl<'p> Detector<'p> {
             found.has_news |= date.is_some_and(|_| self.lower.is_none_or(|lower| !self.classifier.is_before(&view, lower)));
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
-            let later = match (twin, self.listed.precedes(id, date)) {
+            // A pass has the ids of a list without dates already.
+            let precedes = if is_again && self.is_gathered() { Some(false) } else { self.listed.precedes(id, date) };
+            let later = match (twin, precedes) {
                 // Changes are listed in the order in which they were made.
                 _ if self.plan.delta.is_some() => Later::Second,
                 (Some(twin), _) => rows::later(self.order, twin.date, date, &clock),
@@ -317,8 +319,8 @@ impl<'p> Detector<'p> {
     /// All records of the page were read.
     pub fn end_page(&mut self, page: PageReading) -> PageChanges {
         let PageReading { mut found, changes, .. } = page;
-        for (id, row) in &self.rows {
-            if !row.is_settled {
+        if !self.is_gathered() {
+            for (id, row) in self.rows.iter().filter(|(_, row)| !row.is_settled) {
                 self.listed.insert(*id, row.date);
             }
         }
@@ -329,6 +331,11 @@ impl<'p> Detector<'p> {
         let unsettled = found.changes.iter().filter(by_bytes);
         unsettled.for_each(|change| self.told.insert(change.record, change.known.version));
         found
+    }
+
+    /// No row of the listing has a date, and a [`Pass`] has the ids.
+    fn is_gathered(&self) -> bool {
+        self.pass.is_some() && self.plan.change_by == ChangeBy::Content
     }
 
     /// Whether there are changes that only the end of the list makes certain. Until then no cursor may pass them.

@@ -144,9 +144,9 @@ impl KnownSet {
         }
         if self.parts.len() > 1 && self.len < SPARSE * self.parts.len() {
             let sparse = std::mem::take(self);
-            for mut part in sparse.parts {
-                for (id, entry, details) in Arc::make_mut(&mut part).take() {
-                    self.put(id, entry, details.as_ref());
+            for part in sparse.parts {
+                for (id, entry, details) in part.of(Prefix::ALL) {
+                    self.put(id, entry, details.map(DetailsView::to_details).as_ref());
                 }
             }
         }
@@ -231,8 +231,8 @@ impl KnownSet {
     /// Adds packed entries. `None` when the bytes are damaged; then nothing is added.
     pub fn add_partition(&mut self, bytes: &[u8], form: Form) -> Option<()> {
         let unpacked = Unpacked::read(bytes, form)?;
-        for (id, entry) in unpacked.entries() {
-            self.put(id, entry, unpacked.details.get(&id));
+        for (id, entry, details) in unpacked.entries() {
+            self.put(id, entry, details.map(DetailsView::to_details).as_ref());
         }
         Some(())
     }
@@ -287,7 +287,7 @@ impl KnownSet {
         let Some(part) = self.parts.get_mut(place) else { return };
         let mut waiting = vec![std::mem::replace(Arc::make_mut(part), Partition::new(Prefix::ALL))];
         let mut split = Vec::new();
-        while let Some(mut part) = waiting.pop() {
+        while let Some(part) = waiting.pop() {
             if part.is_full() { waiting.extend(part.split()) } else { split.push(Arc::new(part)) }
         }
         split.sort_unstable_by_key(|part| part.prefix().first());

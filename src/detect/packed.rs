@@ -1,9 +1,6 @@
 //! The packed form of what is known of records, and the form in memory.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
-use super::details::{Details, DetailsView};
+use super::details::DetailsView;
 use super::known::{Age, Known};
 
 /// Bytes of a packed entry: id hash, version hash, date with its flags.
@@ -112,7 +109,8 @@ impl Packed {
 pub(super) struct Unpacked<'a> {
     form: Form,
     entries: &'a [[u8; PACKED]],
-    pub(super) details: HashMap<u64, Details, BuildHasherDefault<Spread>>,
+    /// Sorted by id.
+    details: Vec<(u64, DetailsView<'a>)>,
 }
 
 impl<'a> Unpacked<'a> {
@@ -126,11 +124,15 @@ impl<'a> Unpacked<'a> {
             }
         };
         let (entries, []) = packed.as_chunks::<PACKED>() else { return None };
-        let mut details = HashMap::default();
+        let mut details = Vec::new();
         while !rest.is_empty() {
             let (id, one, after) = DetailsView::unpack(rest)?;
-            details.insert(id, one.to_details());
+            details.push((id, one));
             rest = after;
+        }
+        // as they are written
+        if !details.is_sorted_by_key(|(id, _)| *id) {
+            details.sort_by_key(|(id, _)| *id);
         }
         Some(Self { form, entries, details })
     }
@@ -139,8 +141,12 @@ impl<'a> Unpacked<'a> {
         self.entries.len()
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, Entry)> + use<'a> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, Entry, Option<DetailsView<'a>>)> {
         let form = self.form;
+        let details = |id: u64| {
+            let place = self.details.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            self.details.get(place).map(|(_, details)| *details)
+        };
         self.entries.iter().filter_map(move |entry| {
             let ([id, version, date], []) = entry.as_chunks::<8>() else { return None };
             let (version, date) = (u64::from_be_bytes(*version), i64::from_be_bytes(*date));
@@ -148,26 +154,8 @@ impl<'a> Unpacked<'a> {
                 Form::First => Entry::of_first_form(version, date),
                 Form::Second | Form::Third => Entry { version, date_and_flags: date },
             };
-            Some((u64::from_be_bytes(*id), entry))
+            let id = u64::from_be_bytes(*id);
+            Some((id, entry, details(id)))
         })
-    }
-}
-
-/// The keys are hashes already, but those of a partition begin with the same bits, which are the ones the map distinguishes them by.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(self.0 ^ u64::from(*byte));
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        // The odd number next to 2^64 divided by the golden ratio: its high bits depend on all bits of the value.
-        self.0 = value.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
     }
 }

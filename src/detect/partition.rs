@@ -5,14 +5,14 @@
 
 use std::sync::Weak;
 
-use super::details::{Details, DetailsStore, DetailsView};
+use super::details::{Detailed, DetailsStore, DetailsView};
 use super::packed::{Entry, Form, PACKED, Packed, Unpacked};
 use super::table::Table;
 
 /// Records at which a partition splits. Large enough that the names of a million records' partitions are less than one of them; small
 /// enough that one change rewrites 24 KiB.
 pub const SPLIT_AT: usize = 1024;
-/// Packed bytes at which a partition with [`Details`] splits: half of the most that one blob may have.
+/// Packed bytes at which a partition whose records have details splits: half of the most that one blob may have.
 pub const SPLIT_AT_BYTES: usize = 64 * 1024;
 /// Changes of a partition that are listed; after more of them it is written as a whole.
 const MAX_CHANGES: usize = 128;
@@ -135,20 +135,20 @@ impl Partition {
         let unpacked = Unpacked::read(bytes, form)?;
         let mut partition = Self::new(prefix);
         partition.slots.reserve(unpacked.len());
-        for (id, entry) in unpacked.entries() {
+        for (id, entry, details) in unpacked.entries() {
             if !prefix.contains(id) {
                 return None;
             }
-            partition.put(id, entry, unpacked.details.get(&id));
+            partition.put(id, entry, details.as_ref());
         }
         Some(partition)
     }
 
     /// The records of a prefix that this one covers.
     #[must_use]
-    pub fn only(mut self, prefix: Prefix) -> Self {
+    pub fn only(&self, prefix: Prefix) -> Self {
         let mut partition = Self::new(prefix);
-        for (id, entry, details) in self.take().filter(|(id, ..)| prefix.contains(*id)) {
+        for (id, entry, details) in self.of(prefix) {
             partition.put(id, entry, details.as_ref());
         }
         partition
@@ -168,7 +168,7 @@ impl Partition {
     /// Takes over those records of `newer` that belong here.
     pub fn put_all(&mut self, newer: &Self) {
         for (id, entry, details) in newer.of(self.prefix) {
-            self.put(id, entry, details.map(DetailsView::to_details).as_ref());
+            self.put(id, entry, details.as_ref());
         }
     }
 
@@ -210,16 +210,6 @@ impl Partition {
         slots.map(|(id, slot)| (id, slot.entry, self.details_of(slot)))
     }
 
-    /// Takes everything out.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = (u64, Entry, Option<Details>)> + use<> {
-        self.changes = None;
-        let (slots, details) = (std::mem::take(&mut self.slots), self.details.take());
-        slots.into_iter().map(move |(id, slot)| {
-            let details = details.as_ref().and_then(|details| details.get(slot.details));
-            (id, slot.entry, details.map(DetailsView::to_details))
-        })
-    }
-
     pub(super) fn get(&self, id: u64) -> Option<Entry> {
         self.slots.get(id).map(|slot| slot.entry)
     }
@@ -234,7 +224,7 @@ impl Partition {
     }
 
     /// Returns whether this is new. What was known of the id is replaced, with its details.
-    pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<&Details>) -> bool {
+    pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<&impl Detailed>) -> bool {
         self.oldest = self.oldest.min(entry.date());
         if let Some(changes) = &mut self.changes {
             if changes.ids.len() < MAX_CHANGES { changes.ids.push(id) } else { self.changes = None }
@@ -256,7 +246,7 @@ impl Partition {
         } else if store.is_loose() {
             let mut compact = DetailsStore::default();
             self.slots.update(|slot| {
-                let moved = store.get(slot.details).and_then(|details| compact.add(&details.to_details()));
+                let moved = store.get(slot.details).and_then(|details| compact.add(&details));
                 Slot { details: moved.unwrap_or(NO_DETAILS), ..slot }
             });
             **store = compact;
@@ -312,12 +302,12 @@ impl Partition {
     }
 
     /// Splits it by the next bit.
-    pub(super) fn split(&mut self) -> [Self; 2] {
+    pub(super) fn split(&self) -> [Self; 2] {
         let [mut low, mut high] = self.prefix.halves().map(Self::new);
         let half = self.slots.len() / 2;
         low.slots.reserve(half);
         high.slots.reserve(half);
-        for (id, entry, details) in self.take() {
+        for (id, entry, details) in self.of(Prefix::ALL) {
             let part = if high.prefix.contains(id) { &mut high } else { &mut low };
             part.put(id, entry, details.as_ref());
         }
@@ -328,7 +318,7 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::details::Presence;
+    use crate::detect::details::{Details, Presence};
     use proptest::prelude::*;
 
     #[test]

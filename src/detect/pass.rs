@@ -33,12 +33,14 @@ impl Digest {
 }
 
 impl Pass {
-    /// A record was listed.
-    pub fn note(&mut self, id: u64) {
+    /// A record was listed. Answers whether it was for the first time.
+    pub fn note(&mut self, id: u64) -> bool {
         self.digest.rows += 1;
         self.digest.sequence = self.digest.sequence.rotate_left(5).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ id;
         self.digest.set = self.digest.set.wrapping_add(id);
-        self.digest.repeats |= !self.seen.insert(id);
+        let is_new = self.seen.insert(id);
+        self.digest.repeats |= !is_new;
+        is_new
     }
 
     /// A record without id was listed: it may be any.

@@ -38,7 +38,9 @@ fn known(ids: std::ops::Range<u64>) -> KnownSet {
 
 fn pass(ids: impl IntoIterator<Item = u64>) -> Pass {
     let mut pass = Pass::default();
-    ids.into_iter().for_each(|id| pass.note(id));
+    for id in ids {
+        pass.note(id);
+    }
     pass
 }
 

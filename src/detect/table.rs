@@ -78,11 +78,6 @@ impl<V: Copy> Table<V> {
         self.rows.iter().map(|row| (row.id, row.value))
     }
 
-    /// The same, without the table.
-    pub(super) fn into_iter(self) -> impl Iterator<Item = (u64, V)> {
-        self.rows.into_iter().map(|row| (row.id, row.value))
-    }
-
     /// Number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows.len()

@@ -13,11 +13,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::InstanceState;
 use super::blob::{Framed, ListBlobs, PutError};
 use super::head::{Place, Places, SetPlaces};
-use super::recent::{Recent, Written, WrittenSet, next};
+use super::recent::{NextSet, Recent, Written, WrittenSet, next};
 use crate::detect::known::{Form, KnownSet, Packed, Partition, Prefix};
 
 /// Most records, as far as they have no details, of a set that stays in the head: writing a second file costs more than 16 KiB.
 pub const MAX_INLINE: usize = 512;
+/// Blobs that are encoded and written together: up to 16 MiB, and enough for a file system to make them durable at little cost.
+const AT_ONCE: usize = 128;
 /// How long what is superseded stays.
 const COPYING: Duration = Duration::from_secs(10);
 /// But no more of it than this: 48 MiB.
@@ -132,26 +134,14 @@ impl Stored {
             self.look_around(store).await.map_err(PutError::Failed)?;
         }
         self.generation += 1;
-        let (mut begun, mut blobs) = (Begun { sets: BTreeMap::new(), new: Vec::new() }, Vec::new());
+        let mut begun = Begun { sets: BTreeMap::new(), new: Vec::new() };
         for (resource, set) in large {
-            let next = next(self.sets.get(resource), set, self.generation);
-            let framed = |packed: Packed| {
-                Framed { form: form(packed.form), generation: self.generation, content: &packed.bytes }.bytes()
-            };
-            for part in next.new {
-                let place = Place { prefix: part.prefix(), generation: self.generation };
-                blobs.push((name(resource, place), framed(part.packed())));
+            if let Err(error) =
+                begun.write(store, resource, next(self.sets.get(resource), set, self.generation), self.generation).await
+            {
+                self.withdraw(store, begun).await;
+                return Err(error);
             }
-            if let Some(recent) = next.recent_bytes {
-                blobs.push((recent_name(resource, self.generation), framed(recent)));
-            }
-            begun.sets.insert(resource.clone(), next.written);
-        }
-        let written = store.put_new(&blobs).await;
-        begun.new = blobs.into_iter().map(|(name, _)| name).collect();
-        if let Err(error) = written {
-            self.withdraw(store, begun).await;
-            return Err(error);
         }
         Ok(begun)
     }
@@ -223,6 +213,30 @@ impl Stored {
 }
 
 impl Begun {
+    /// Writes what a commit writes of one set, some blobs at a time.
+    async fn write<S: ListBlobs>(
+        &mut self,
+        store: &S,
+        resource: &str,
+        next: NextSet<'_>,
+        generation: u64,
+    ) -> Result<(), PutError<S::Error>> {
+        let framed = |packed: Packed| Framed { form: form(packed.form), generation, content: &packed.bytes }.bytes();
+        let parts = next.new.iter().map(|part| {
+            let place = Place { prefix: part.prefix(), generation };
+            (name(resource, place), framed(part.packed()))
+        });
+        let recent = next.recent_bytes.map(|recent| (recent_name(resource, generation), framed(recent)));
+        let mut blobs = parts.chain(recent).peekable();
+        while blobs.peek().is_some() {
+            let some: Vec<_> = blobs.by_ref().take(AT_ONCE).collect();
+            self.new.extend(some.iter().map(|(name, _)| name.clone()));
+            store.put_new(&some).await?;
+        }
+        self.sets.insert(resource.to_owned(), next.written);
+        Ok(())
+    }
+
     /// What the head must name.
     pub fn places(&self) -> Places {
         let places = |set: &WrittenSet| SetPlaces {
