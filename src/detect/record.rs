@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use super::canonical::{self, below_element, below_key};
@@ -15,7 +12,7 @@ pub use super::mark::Mark;
 use crate::plan::date_format::{DateReading, WrittenDate};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::id::MAX_MEMBERS;
-use crate::plan::json::{for_each_element, for_each_member, scalar_text};
+use crate::plan::json::{for_each_element, for_each_member, is_name, members, scalar_text};
 use crate::plan::{DateField, ExtractPlan};
 
 /// One record of a page.
@@ -293,31 +290,19 @@ fn hash_without(json: &str, ignored: &[&[Segment]], hash: &mut Xxh3) {
     }
 }
 
-/// The values at up to eight paths, found in one pass over the record's members.
+/// The values at some paths, found in one pass over the record's members.
 fn capture<'a, const FIELDS: usize>(json: &'a str, paths: &[Option<&FieldPath>; FIELDS]) -> [Option<&'a str>; FIELDS] {
-    struct Capture<'p, const FIELDS: usize>(&'p [Option<&'p FieldPath>; FIELDS]);
-    impl<'de, const FIELDS: usize> Visitor<'de> for Capture<'_, FIELDS> {
-        type Value = [Option<&'de str>; FIELDS];
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found: Self::Value = [None; FIELDS];
-            while let Some(wanted) = map.next_key_seed(Wanted(self.0))? {
-                if wanted == 0 {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-                let value = map.next_value::<&RawValue>()?.get();
-                for (slot, _) in found.iter_mut().enumerate().filter(|(i, _)| wanted & (1 << i) != 0).map(|(i, s)| (s, i)) {
-                    *slot = Some(value);
-                }
+    let mut found = [None; FIELDS];
+    let ended = members(json, |name, value| {
+        for (slot, path) in found.iter_mut().zip(paths) {
+            if path.is_some_and(|path| matches!(path.segments().first(), Some(Segment::Key(first)) if is_name(name, first))) {
+                *slot = Some(value);
             }
-            Ok(found)
         }
+    });
+    if ended.is_err() {
+        return [None; FIELDS];
     }
-    let mut de = serde_json::Deserializer::from_str(json);
-    let Ok(mut found) = de.deserialize_map(Capture(paths)) else { return [None; FIELDS] };
     for (slot, path) in found.iter_mut().zip(paths) {
         if let (Some(value), Some(path)) = (*slot, path)
             && path.segments().len() > 1
@@ -326,25 +311,6 @@ fn capture<'a, const FIELDS: usize>(json: &'a str, paths: &[Option<&FieldPath>; 
         }
     }
     found
-}
-
-/// Which of the paths start with a key, as bits.
-struct Wanted<'p, const FIELDS: usize>(&'p [Option<&'p FieldPath>; FIELDS]);
-impl<'de, const FIELDS: usize> DeserializeSeed<'de> for Wanted<'_, FIELDS> {
-    type Value = u8;
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<u8, D::Error> {
-        d.deserialize_str(self)
-    }
-}
-impl<const FIELDS: usize> Visitor<'_> for Wanted<'_, FIELDS> {
-    type Value = u8;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-    fn visit_str<E>(self, key: &str) -> Result<u8, E> {
-        let starts = |path: &FieldPath| matches!(path.segments().first(), Some(Segment::Key(first)) if first == key);
-        Ok(self.0.iter().enumerate().fold(0, |bits, (i, path)| if path.is_some_and(starts) { bits | 1 << i } else { bits }))
-    }
 }
 
 #[cfg(test)]

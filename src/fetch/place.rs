@@ -203,16 +203,16 @@ pub(super) fn has_lists_beside(envelope: &str, path: &[Segment]) -> bool {
 
 /// Whether a list of that name, as it was sent, is never the list of records, unless the manifest says so: one of errors, or one that many APIs
 /// send next to the records and that is not what was requested.
-pub(super) fn is_never_records(sent: &[u8], requested: Option<&str>) -> bool {
-    let Some(name) = std::str::from_utf8(sent).ok().and_then(json::name_text) else { return false };
+pub(super) fn is_never_records(sent: &str, requested: Option<&str>) -> bool {
+    let Some(name) = json::name_text(sent) else { return false };
     let words = Words::of(&name);
     let is_requested = requested.is_some_and(|requested| words.is_in(&Words::of(requested)));
     words.has_any(&["error", "errors", "fault", "faults", "exception", "exceptions"]) || (is_aside(&name) && !is_requested)
 }
 
 /// Whether a member of that name, as it was sent, is where records are wherever they are not named for what they are.
-pub(super) fn is_generic(sent: &[u8]) -> bool {
-    let name = std::str::from_utf8(sent).ok().and_then(json::name_text);
+pub(super) fn is_generic(sent: &str) -> bool {
+    let name = json::name_text(sent);
     name.is_some_and(|name| {
         Words::of(&name).is_one_of(&[
             &["data"],

@@ -9,10 +9,10 @@ use super::lost_list::LostList;
 use super::page::{MAX_RECORD, MAX_RECORDS, Page, Span};
 use super::partial_shape;
 use super::place::{self, Absence, Place};
-use super::scan::Scan;
 use crate::plan::RecordsAs;
 use crate::plan::field_path::Segment;
 use crate::plan::json;
+use crate::plan::json::scan::Scan;
 
 mod error;
 pub use self::error::{Kind, SplitError};
@@ -121,7 +121,7 @@ struct Cut {
 }
 
 fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitError> {
-    let mut split = Split { scan: Scan::new(text.as_bytes()), form, found: None, spans: Vec::new(), decoded: Vec::new() };
+    let mut split = Split { scan: Scan::new(text), form, found: None, spans: Vec::new(), decoded: Vec::new() };
     let path = match (place.path, form) {
         (Some(path), _) => {
             split.follow(path)?;
@@ -196,7 +196,7 @@ impl Split<'_> {
             (b'{', Segment::Key(key)) => {
                 let mut more = self.scan.enter(b'}')?;
                 while more {
-                    if is_name(self.scan.name()?, key) {
+                    if json::is_name(self.scan.name()?, key) {
                         self.found = None;
                         self.forget();
                         self.follow(rest)?;
@@ -272,8 +272,8 @@ impl Split<'_> {
                 // A key without a value has no record: it has gone, or there was none.
                 self.scan.skip()?;
             } else {
-                if name.contains(&b'\\')
-                    && let Some(text) = std::str::from_utf8(name).ok().and_then(json::name_text)
+                if name.contains('\\')
+                    && let Some(text) = json::name_text(name)
                 {
                     self.decoded.push((self.spans.len(), text.into()));
                 }
@@ -310,7 +310,7 @@ impl Split<'_> {
             self.collect()?;
             return Ok(Detected::Root);
         }
-        let mut chosen: Option<&[u8]> = None;
+        let mut chosen: Option<&str> = None;
         let mut undecided = false;
         // Null is where records are usually: a list of another name next to it may be anything.
         let mut nothing = false;
@@ -343,7 +343,7 @@ impl Split<'_> {
             more = self.scan.more(b'}')?;
         }
         undecided |= nothing && chosen.is_some_and(|name| !place::is_generic(name));
-        let name = chosen.filter(|_| !undecided).and_then(|name| json::name_text(std::str::from_utf8(name).ok()?));
+        let name = chosen.filter(|_| !undecided).and_then(json::name_text);
         Ok(name.map_or(Detected::Undecided, |name| Detected::Member(name.into_owned())))
     }
 
@@ -381,13 +381,6 @@ impl Elements {
     fn may_be_records(self) -> bool {
         !self.others && (self.objects || !self.nulls)
     }
-}
-
-fn is_name(sent: &[u8], name: &str) -> bool {
-    if !sent.contains(&b'\\') {
-        return sent == name.as_bytes();
-    }
-    std::str::from_utf8(sent).ok().and_then(json::name_text).is_some_and(|text| text == name)
 }
 
 fn position(at: usize) -> u32 {

@@ -5,10 +5,10 @@ use http::header::CONTENT_TYPE;
 
 use super::answer::{ContentClass, error_in_response};
 use super::looks::Looks;
-use super::scan::ScanError;
 use super::split::{Kind, SplitError};
 use crate::api::conditions::{Problem, Reason};
 use crate::plan::RecordsAs;
+use crate::plan::json::scan::ScanError;
 
 /// A body that yields no page, as a user sees it: class and byte offset, never content.
 pub fn unreadable(error: &SplitError, headers: &HeaderMap, form: RecordsAs) -> Problem {
@@ -142,7 +142,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::fetch::scan::Fault;
+    use crate::plan::json::scan::Fault;
 
     #[test]
     fn tells_what_to_do_about_a_body() {

@@ -1,56 +1,32 @@
 //! Reading JSON by its bytes: values are handed on as they were sent, so that no number passes through floating point.
 
-use std::borrow::Cow;
-use std::fmt;
+pub mod scan;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use scan::{Scan, ScanError};
 
 /// The member `key` of the object `json`; of repeated keys the last.
 pub fn member<'a>(json: &'a str, key: &str) -> Option<&'a str> {
-    struct Member<'k>(&'k str);
-    impl<'de> Visitor<'de> for Member<'_> {
-        type Value = Option<&'de RawValue>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
+    let mut found = None;
+    let ended = members(json, |raw, value| {
+        if is_name(raw, key) {
+            found = Some(value);
         }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(hit) = map.next_key_seed(Is(self.0))? {
-                if hit {
-                    found = Some(map.next_value()?);
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            Ok(found)
-        }
-    }
-    let mut de = serde_json::Deserializer::from_str(json);
-    de.deserialize_map(Member(key)).ok()?.map(RawValue::get)
+    });
+    found.filter(|_| ended == Ok(()))
 }
 
 /// The element `index` of the array `json`.
 pub fn element(json: &str, index: usize) -> Option<&str> {
-    struct Element(usize);
-    impl<'de> Visitor<'de> for Element {
-        type Value = Option<&'de RawValue>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
+    let (mut found, mut at) = (None, 0);
+    let ended = elements(json, |value| {
+        if at == index {
+            found = Some(value);
         }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            for _ in 0..self.0 {
-                if seq.next_element::<IgnoredAny>()?.is_none() {
-                    return Ok(None);
-                }
-            }
-            let found = seq.next_element()?;
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(found)
-        }
-    }
-    let mut de = serde_json::Deserializer::from_str(json);
-    de.deserialize_seq(Element(index)).ok()?.map(RawValue::get)
+        at += 1;
+    });
+    found.filter(|_| ended == Ok(()))
 }
 
 /// A scalar as the text that was sent: strings unescaped, numbers and booleans digit by digit. `None` for null, arrays and
@@ -71,68 +47,55 @@ pub fn name_text(raw: &str) -> Option<Cow<'_, str>> {
     if raw.contains('\\') { serde_json::from_str(&format!("\"{raw}\"")).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) }
 }
 
+/// Whether a name that was sent as `raw` between its quotes is `key`.
+pub fn is_name(raw: &str, key: &str) -> bool {
+    raw == key || (raw.contains('\\') && name_text(raw).is_some_and(|name| name == key))
+}
+
 /// Shows every member of the object `json` in its order, values as sent. Stops silently where `json` is no object or malformed.
-pub fn for_each_member<'a>(json: &'a str, show: impl FnMut(&str, &'a str)) {
-    struct Each<F>(F);
-    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Each<F> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some((key, value)) = map.next_entry::<Name<'de>, &RawValue>()? {
-                (self.0)(&key.0, value.get());
-            }
-            Ok(())
-        }
-    }
+pub fn for_each_member<'a>(json: &'a str, mut show: impl FnMut(&str, &'a str)) {
+    let mut is_readable = true;
     // Not an object: nothing to show.
-    let _ = serde_json::Deserializer::from_str(json).deserialize_map(Each(show));
+    let _ = members(json, |raw, value| match name_text(raw).filter(|_| is_readable) {
+        Some(name) => show(&name, value),
+        None => is_readable = false,
+    });
 }
 
 /// Shows every element of the array `json` in its order, as sent. Stops silently where `json` is no array or malformed.
 pub fn for_each_element<'a>(json: &'a str, show: impl FnMut(&'a str)) {
-    struct Each<F>(F);
-    impl<'de, F: FnMut(&'de str)> Visitor<'de> for Each<F> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(value) = seq.next_element::<&RawValue>()? {
-                (self.0)(value.get());
-            }
-            Ok(())
-        }
-    }
     // Not an array: nothing to show.
-    let _ = serde_json::Deserializer::from_str(json).deserialize_seq(Each(show));
+    let _ = elements(json, show);
 }
 
-/// A member's name, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Compares a key without keeping it.
-struct Is<'k>(&'k str);
-impl<'de> DeserializeSeed<'de> for Is<'_> {
-    type Value = bool;
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<bool, D::Error> {
-        d.deserialize_str(self)
+/// Shows every member of the object `json` in its order, names and values as sent.
+///
+/// # Errors
+/// It is no object, or malformed: what comes before that was shown.
+pub fn members<'a>(json: &'a str, mut show: impl FnMut(&'a str, &'a str)) -> Result<(), ScanError> {
+    let mut scan = Scan::new(json);
+    let mut more = scan.open(b'{', b'}')?;
+    while more {
+        show(scan.name()?, scan.value()?);
+        more = scan.more(b'}')?;
     }
+    Ok(())
 }
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+
+fn elements<'a>(json: &'a str, mut show: impl FnMut(&'a str)) -> Result<(), ScanError> {
+    let mut scan = Scan::new(json);
+    let mut more = scan.open(b'[', b']')?;
+    while more {
+        show(scan.value()?);
+        more = scan.more(b']')?;
     }
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -168,5 +131,27 @@ mod tests {
         }
         assert_eq!(name_text(r"\ud800"), None);
         assert_eq!(name_text("plain").as_deref(), Some("plain"));
+    }
+
+    proptest! {
+        #[test]
+        fn members_are_those_that_serde_finds(members in prop::collection::vec((".{0,4}", "[a-z\"\\\\é]{0,4}", 0..4_u32), 0..6)) {
+            let value = |text: &str, kind: u32| match kind {
+                0 => serde_json::Value::Null,
+                1 => serde_json::json!([text, {"a": text}]),
+                2 => serde_json::json!({"a": [text]}),
+                _ => serde_json::json!(text),
+            };
+            let written: Vec<_> = members.iter().map(|(name, text, kind)| format!("{}: {}", serde_json::json!(name), value(text, *kind))).collect();
+            let json = format!("{{ {} }}", written.join(" ,"));
+            let mut seen = Vec::new();
+            for_each_member(&json, |name, value| seen.push((name.to_owned(), value.to_owned())));
+            let expected: Vec<_> = members.iter().map(|(name, text, kind)| (name.clone(), value(text, *kind).to_string())).collect();
+            prop_assert_eq!(&seen, &expected);
+            for (name, _) in &expected {
+                let last = expected.iter().rfind(|(own, _)| own == name).map(|(_, value)| value.as_str());
+                prop_assert_eq!(member(&json, name), last);
+            }
+        }
     }
 }

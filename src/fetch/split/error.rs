@@ -1,7 +1,7 @@
 //! Why a body yields no page.
 
 use crate::fetch::looks::Looks;
-use crate::fetch::scan::ScanError;
+use crate::plan::json::scan::ScanError;
 
 /// Why a body yields no page. Positions are byte offsets; no content is kept, only names of members.
 #[derive(Clone, Debug, PartialEq, Eq)]

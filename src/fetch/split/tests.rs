@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fetch::scan::{Fault, ScanError};
 use crate::plan::field_path::FieldPath;
+use crate::plan::json::scan::{Fault, ScanError};
 
 fn texts(page: &Page) -> Vec<&str> {
     page.records().map(|r| r.json).collect()

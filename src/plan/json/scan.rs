@@ -1,4 +1,4 @@
-//! One pass over JSON text (RFC 8259) that checks it and keeps nothing: the ground on which [`split`](mod@super::split) stands.
+//! One pass over JSON text (RFC 8259) that checks it and keeps nothing: the ground on which pages are split and records are read.
 
 /// Containers inside containers that are still read.
 pub const MAX_DEPTH: u32 = 64;
@@ -39,7 +39,8 @@ pub enum Fault {
 }
 
 /// A position in a JSON text.
-pub(super) struct Scan<'a> {
+pub(crate) struct Scan<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
     depth: u32,
@@ -47,17 +48,17 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Starts in front of the value.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0 }
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, depth: 0 }
     }
 
     /// Bytes read so far.
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// Skips white space and gives the next byte without consuming it.
-    pub(super) fn peek(&mut self) -> Result<u8, ScanError> {
+    pub(crate) fn peek(&mut self) -> Result<u8, ScanError> {
         while let Some(&byte) = self.bytes.get(self.at) {
             match byte {
                 b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
@@ -68,15 +69,20 @@ impl<'a> Scan<'a> {
     }
 
     /// Checks that only white space is left.
-    pub(super) fn end(&mut self) -> Result<(), ScanError> {
+    pub(crate) fn end(&mut self) -> Result<(), ScanError> {
         match self.peek() {
             Ok(_) => Err(self.error(Fault::Trailing)),
             Err(_) => Ok(()),
         }
     }
 
+    /// Enters the container that begins the text with one of these brackets; `false` when it is empty and already left again.
+    pub(super) fn open(&mut self, open: u8, close: u8) -> Result<bool, ScanError> {
+        if self.peek()? == open { self.enter(close) } else { Err(self.error(Fault::Syntax)) }
+    }
+
     /// Enters the container whose bracket is next; `false` when it is empty and already left again.
-    pub(super) fn enter(&mut self, close: u8) -> Result<bool, ScanError> {
+    pub(crate) fn enter(&mut self, close: u8) -> Result<bool, ScanError> {
         if self.depth == MAX_DEPTH {
             return Err(self.error(Fault::Depth));
         }
@@ -90,7 +96,7 @@ impl<'a> Scan<'a> {
     }
 
     /// After an element: `true` when another one follows, `false` when the container was left.
-    pub(super) fn more(&mut self, close: u8) -> Result<bool, ScanError> {
+    pub(crate) fn more(&mut self, close: u8) -> Result<bool, ScanError> {
         let byte = self.peek()?;
         if byte == b',' {
             self.at += 1;
@@ -105,13 +111,13 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads a member's name and colon; gives the name as sent, without its quotes.
-    pub(super) fn name(&mut self) -> Result<&'a [u8], ScanError> {
+    pub(crate) fn name(&mut self) -> Result<&'a str, ScanError> {
         if self.peek()? != b'"' {
             return Err(self.error(Fault::Syntax));
         }
         let start = self.at + 1;
-        self.text()?;
-        let name = &self.bytes[start..self.at - 1];
+        self.string()?;
+        let name = &self.text[start..self.at - 1];
         if self.peek()? != b':' {
             return Err(self.error(Fault::Syntax));
         }
@@ -119,10 +125,18 @@ impl<'a> Scan<'a> {
         Ok(name)
     }
 
+    /// Reads past one value; gives it as sent.
+    pub(super) fn value(&mut self) -> Result<&'a str, ScanError> {
+        self.peek()?;
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Reads past one value.
-    pub(super) fn skip(&mut self) -> Result<(), ScanError> {
+    pub(crate) fn skip(&mut self) -> Result<(), ScanError> {
         match self.peek()? {
-            b'"' => self.text(),
+            b'"' => self.string(),
             b'{' => {
                 let mut more = self.enter(b'}')?;
                 while more {
@@ -196,7 +210,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads past the string whose opening quote is next.
-    fn text(&mut self) -> Result<(), ScanError> {
+    fn string(&mut self) -> Result<(), ScanError> {
         self.at += 1;
         loop {
             self.at += plain_run(&self.bytes[self.at..]);
@@ -274,7 +288,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<(), ScanError> {
-        let mut scan = Scan::new(text.as_bytes());
+        let mut scan = Scan::new(text);
         scan.skip()?;
         scan.end()
     }
