@@ -83,6 +83,7 @@ impl RetryQueue {
     /// # Errors
     /// Gives the event back when there is no room.
     pub fn enqueue(&mut self, event: QueuedEvent, elsewhere: Load) -> Result<(), Box<QueuedEvent>> {
+        let event = QueuedEvent { event: event.event.kept(), ..event };
         let Load { events, bytes } = [self.load(), elsewhere].into_iter().sum();
         if events >= MAX_EVENTS || bytes + event.event.data_len() > MAX_BYTES {
             return Err(Box::new(event));
@@ -109,6 +110,7 @@ impl RetryQueue {
     /// # Errors
     /// Gives the event back when there is no room for it; the older one stays.
     pub fn supersede(&mut self, object: u64, event: Event, elsewhere: Load, now: DateTime<Utc>) -> Result<(), Box<Event>> {
+        let event = event.kept();
         let others: usize = self.events.iter().filter(|e| !e.is_of(&event.resource, object)).map(|e| e.event.data_len()).sum();
         if elsewhere.bytes + others + event.data_len() > MAX_BYTES {
             return Err(Box::new(event));
@@ -237,6 +239,18 @@ mod tests {
     fn only(queue: &RetryQueue) -> &QueuedEvent {
         let [event] = &*queue.events else { panic!("{queue:?}") };
         event
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_sent_is_not_kept_and_finds_room() {
+        let large = || event("1", Kind::Updated, &record(3 << 20));
+        let mut queue = queue([QueuedEvent { event: large(), ..entry(1, 10, None) }]);
+        assert!(only(&queue).event.is_truncated());
+        assert_eq!((only(&queue).event.data_len(), &only(&queue).event.id), (4, &large().id));
+        assert!(queue.supersede(1, large(), ALONE, at(0)).is_ok());
+        assert!(only(&queue).event.is_truncated());
+        assert!(queue.supersede(1, event("1", Kind::Updated, &record(20)), ALONE, at(0)).is_ok());
+        assert!(!only(&queue).event.is_truncated(), "the next version is small");
     }
 
     #[test]

@@ -82,6 +82,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
             detected_at: row.event.detected_at,
             changes: None,
             partial: false,
+            truncated: false,
             data: RawValue::from_string(plan.extract.id.record(&id_json)).unwrap_or_default(),
         },
     }))

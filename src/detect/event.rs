@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::known::{Details, Known};
 
+/// A record above this many bytes is announced without its data, and says so.
+pub const MAX_DATA: usize = 256 * 1024;
+
 /// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,6 +63,9 @@ pub struct Event {
     /// The whole record could not be read, and `data` is what the list has of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// The record is too large to be sent, and `data` has nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// The record, byte for byte.
     pub data: Box<RawValue>,
 }
@@ -74,6 +80,17 @@ impl Event {
     /// Bytes of the record.
     pub fn data_len(&self) -> usize {
         self.data.get().len()
+    }
+
+    /// Whether the record is too large to be sent.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated || self.data_len() > MAX_DATA
+    }
+
+    /// The event as it is kept while it waits: without what is not sent.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        if self.is_truncated() { Self { truncated: true, data: Box::default(), ..self } } else { self }
     }
 }
 

@@ -116,6 +116,7 @@ pub fn deletion(
             detected_at,
             changes: None,
             partial: false,
+            truncated: false,
             data: RawValue::from_string(plan.extract.id.record(json)).unwrap_or_default(),
         },
     })

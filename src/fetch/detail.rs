@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 
 use super::answer::{self, ContentClass, Verdict};
 use super::one_record;
-use super::page::MAX_RECORD;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::error_rule::Meaning;
 use crate::egress::{Limits, Overflow, Request, Response};
@@ -16,6 +15,8 @@ use crate::plan::json::scalar_text;
 use crate::plan::template::MacroContext;
 use crate::plan::{ChangeBy, DateField, DetailPlan, RecordsAs, ResourcePlan, error_rules};
 
+/// Bytes of one record that are still read.
+const MAX_RECORD: usize = 1 << 20;
 /// Bytes of a response in addition to its record.
 const ENVELOPE: usize = 64 * 1024;
 const LIMITS: Limits = Limits {

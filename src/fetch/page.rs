@@ -12,8 +12,6 @@ use crate::egress::byte_budget::Share;
 use crate::plan::field_path::Segment;
 use crate::plan::id::IdPlan;
 
-/// Bytes of one record that are still read.
-pub const MAX_RECORD: usize = 1 << 20;
 /// Records of one page that are still read: their positions take memory in addition to the body, most of all for a body that is a few bytes
 /// a record, as an inflated `[0,0,0,…]` is.
 pub const MAX_RECORDS: usize = 500_000;

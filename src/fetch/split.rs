@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::error_shape::{self, Rows};
 use super::looks::Looks;
 use super::lost_list::LostList;
-use super::page::{MAX_RECORD, MAX_RECORDS, Page, Span};
+use super::page::{MAX_RECORDS, Page, Span};
 use super::partial_shape;
 use super::place::{self, Absence, Place};
 use crate::plan::RecordsAs;
@@ -146,9 +146,6 @@ fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitErro
     match found {
         Some(Found::List(list)) => Ok(Cut { spans, decoded, list, path }),
         Some(Found::Object(object)) if place::is_only_record(place, &text[object.clone()]) => {
-            if object.len() > MAX_RECORD {
-                return Err(SplitError::RecordTooLarge { at: object.start });
-            }
             let span = Span { start: position(object.start), end: position(object.end), key_start: 0, key_end: 0 };
             Ok(Cut { spans: vec![span], decoded, list: object, path })
         }
@@ -289,9 +286,6 @@ impl Split<'_> {
         let start = self.scan.at();
         self.scan.skip()?;
         let end = self.scan.at();
-        if end - start > MAX_RECORD {
-            return Err(SplitError::RecordTooLarge { at: start });
-        }
         if self.spans.len() == MAX_RECORDS {
             return Err(SplitError::TooManyRecords);
         }

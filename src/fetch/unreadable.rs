@@ -28,9 +28,6 @@ pub fn unreadable(error: &SplitError, headers: &HeaderMap, form: RecordsAs) -> P
         }
         SplitError::BodyTooLarge => too_large("the answer is larger than 32 MiB; ask for fewer records a page"),
         SplitError::TooManyRecords => too_large("the answer has more than 500,000 records; ask for fewer records a page"),
-        SplitError::RecordTooLarge { at } => too_large(&format!(
-            "the record at byte {at} is larger than 1 MiB; ask for fewer fields with query, or correct recordsPath"
-        )),
         SplitError::Missing { root: Kind::Array, .. } => {
             not_found("the answer itself is the array of records; remove recordsPath")
         }
@@ -185,6 +182,5 @@ mod tests {
         assert!(encoding("application/json; charset=\"ISO-8859-1\"").contains("is in iso-8859-1, not in UTF-8 (at byte 7)"));
         assert!(encoding("application/json; charset=utf-8").contains("is not UTF-8 at byte 7"));
         assert!(encoding("application/json; charset=<b>").contains("is not UTF-8 at byte 7"));
-        assert!(told(SplitError::RecordTooLarge { at: 8 }).starts_with("ResponseTooLarge"));
     }
 }

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::deliver::sample::event;
     use crate::deliver::sink::http::format::{
-        Envelope, MAX_DATA, Payload, encode_cloud_event, encode_cloud_events, encode_open_connectors,
+        Envelope, Payload, encode_cloud_event, encode_cloud_events, encode_open_connectors,
     };
     use crate::deliver::sink::http::signature::sign;
     use crate::detect::event::Event;
@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn a_record_that_was_cut_has_no_data() {
-        let (headers, body) = cloud_event(&event("1", Kind::Updated, &format!(r#""{}""#, "x".repeat(MAX_DATA))));
+        let (headers, body) =
+            cloud_event(&event("1", Kind::Updated, &format!(r#""{}""#, "x".repeat(crate::detect::event::MAX_DATA))));
         assert!(read(&headers, body.as_bytes()).unwrap()[0].data.is_none());
         let body = body.replace(r#","truncated":true"#, "");
         assert_eq!(error(&headers, &body), Some(ReadError::Form), "data is missing silently");

@@ -25,6 +25,44 @@ fn told(receiver: &Receiver, attribute: &str) -> Vec<(String, Option<Value>)> {
     told
 }
 
+/// One that is larger than an event may be, and than the queue of those that wait, holds up neither itself nor others.
+#[test]
+fn a_record_of_any_size_is_announced_and_waits_without_its_data() {
+    let list: Arc<Mutex<BTreeMap<u32, String>>> = Arc::default();
+    let shared = Arc::clone(&list);
+    let server = Server::start(move |_| {
+        let rows: Vec<_> = shared.lock().unwrap().values().cloned().collect();
+        Answer::json(format!("[{}]", rows.join(",")))
+    });
+    let add = |id: u32, kibibytes: usize| {
+        list.lock().unwrap().insert(id, format!(r#"{{"id":{id},"text":"{}"}}"#, "x".repeat(kibibytes << 10)))
+    };
+    add(1, 0);
+    let receiver = Receiver::start();
+    let resource = "url: /records\npagination: {none: {}}";
+    let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).resource(resource).yaml()]);
+    assert_eq!(polls.poll().ready, "True");
+    receiver.answer(|_| Answer::status(500));
+    for (id, kibibytes) in [(2, 1), (3, 700), (4, 5_000), (5, 200)] {
+        add(id, kibibytes);
+    }
+    polls.poll();
+    assert_eq!(told(&receiver, "truncated"), []);
+    receiver.answer(|_| Answer::status(204));
+    polls.age();
+    polls.poll();
+    let whole = |id: &str| (id.to_owned(), None);
+    let truncated = |id: &str| (id.to_owned(), Some(Value::Bool(true)));
+    assert_eq!(told(&receiver, "truncated"), [whole("2"), truncated("3"), truncated("4"), whole("5")]);
+    let data = told(&receiver, "data").into_iter().map(|(id, data)| (id, data.is_some()));
+    assert_eq!(
+        data.collect::<Vec<_>>(),
+        [("2", true), ("3", false), ("4", false), ("5", true)].map(|(id, is)| (id.to_owned(), is))
+    );
+    let row = polls.poll();
+    assert_eq!((row.ready.as_str(), told(&receiver, "truncated").len()), ("True", 4), "{row:?}");
+}
+
 #[test]
 fn events_of_updates_name_the_fields_that_changed_and_no_value() {
     let list: Arc<Mutex<BTreeMap<u32, String>>> = Arc::default();

@@ -143,7 +143,7 @@ fn oversized_answers_cost_bounded_memory() {
         case("gzip-bomb", "ResponseTooLarge", |_| faults::gzip_bomb()),
         case("gzip-of-zeros", "ResponseTooLarge", |_| faults::gzip_of_zeros()),
         case("endless-body", "ResponseTooLarge", |_| faults::endless()),
-        case("large-record", "ResponseTooLarge", |_| faults::large_record(2 * 1024 * 1024)),
+        case("large-record", "ResponseTooLarge", |_| faults::large_record(33 * 1024 * 1024)),
         case("deep-record", "InvalidResponse", |_| faults::deep(100_000)),
         case("large-headers", "ResponseTooLarge", |_| {
             (0..40).fold(Answer::json("{}"), |answer, n| answer.header(&format!("X-Filler-{n}"), "x".repeat(2_000)))

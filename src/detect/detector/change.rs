@@ -97,6 +97,7 @@ impl Detector<'_> {
                 detected_at: self.polled_at,
                 changes,
                 partial: false,
+                truncated: false,
                 // The page was checked to be JSON, so each of its records is.
                 data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
                     .unwrap_or_default(),

@@ -10,11 +10,6 @@ pub enum SplitError {
     Empty,
     /// More than [`MAX_BODY`](super::MAX_BODY) bytes.
     BodyTooLarge,
-    /// A record of more than [`MAX_RECORD`](super::MAX_RECORD) bytes.
-    RecordTooLarge {
-        /// Where it begins.
-        at: usize,
-    },
     /// More than [`MAX_RECORDS`](super::MAX_RECORDS) records.
     TooManyRecords,
     /// Not UTF-8.

@@ -13,11 +13,9 @@ use serde_json::value::RawValue;
 use super::nulls;
 use crate::api::identity::{self, InstanceRef};
 use crate::deliver::sink::BatchLimit;
-use crate::detect::event::{Event, EventId, Kind};
+use crate::detect::event::{Event, EventId, Kind, MAX_DATA};
 use crate::plan::{Batch, EventFormat, PollPlan};
 
-/// A record above this many bytes is announced without its data, and says so.
-pub const MAX_DATA: usize = 256 * 1024;
 /// Events of one OpenConnectors request, as many as Open Connectors sends for polled resources.
 const OPEN_CONNECTORS_BATCH: usize = 10;
 /// Bytes that an event's attributes usually take in addition to the record.
@@ -134,7 +132,7 @@ struct CloudEvent<'a> {
 impl<'a> CloudEvent<'a> {
     /// The record is in `data` byte for byte.
     fn of(envelope: &Envelope<'a>, event: &'a Event) -> Self {
-        let truncated = event.data_len() > MAX_DATA;
+        let truncated = event.is_truncated();
         Self {
             specversion: "1.0",
             id: event.id.as_str(),
@@ -307,9 +305,9 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
         .collect();
     let records = events
         .iter()
-        .map(|event| match event.data_len() {
-            0..=MAX_DATA => OldRecord::Sent(nulls::without(&event.data)),
-            _ => OldRecord::Truncated { id: &event.object_id, truncated: true },
+        .map(|event| match event.is_truncated() {
+            false => OldRecord::Sent(nulls::without(&event.data)),
+            true => OldRecord::Truncated { id: &event.object_id, truncated: true },
         })
         .collect();
     let resource = events.first().map_or("", |event| &*event.resource);
