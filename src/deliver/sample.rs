@@ -26,6 +26,7 @@ pub(crate) fn event(object_id: &str, kind: Kind, data: &str) -> Event {
         detected_at: at(50),
         changes: None,
         partial: false,
+        truncated: false,
         data: RawValue::from_string(data.to_owned()).unwrap(),
     }
 }
@@ -50,6 +51,7 @@ pub(crate) fn change(object: u64, version: u64) -> Change {
             detected_at: at(0),
             changes: None,
             partial: false,
+            truncated: false,
             data: RawValue::from_string(format!(r#"{{"id":{object},"v":{version}}}"#)).unwrap(),
         },
     }
