@@ -265,11 +265,11 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_too() {
-        let mut queue = queue([entry(1, MAX_BYTES - 100, None)]);
+        let mut queue = queue([entry(0, MAX_BYTES / 2, None), entry(1, MAX_BYTES / 2 - 100, None)]);
         assert!(queue.enqueue(entry(2, 101, None), ALONE).is_err());
         queue.enqueue(entry(3, 100, None), ALONE).unwrap();
         assert!(queue.enqueue(entry(4, 2, None), ALONE).is_err());
-        assert_eq!(queue.parked(), 2);
+        assert_eq!(queue.parked(), 3);
     }
 
     #[test]
@@ -330,12 +330,13 @@ mod tests {
 
     #[test]
     fn a_newer_version_that_does_not_fit_leaves_the_older_one() {
-        let mut queue = queue([entry(1, 10, Some(at(500))), entry(2, MAX_BYTES - 100, None)]);
+        let mut queue =
+            queue([entry(1, 10, Some(at(500))), entry(2, MAX_BYTES / 2 - 100, None), entry(3, MAX_BYTES / 2, None)]);
         let refused = queue.supersede(1, event("1", Kind::Updated, &record(101)), ALONE, at(7)).unwrap_err();
         assert_eq!(refused.data_len(), 101);
         assert_eq!(queue.events[0], entry(1, 10, Some(at(500))));
         // The bytes of the one that is replaced do not count.
-        queue.supersede(2, event("2", Kind::Updated, &record(MAX_BYTES - 10)), ALONE, at(7)).unwrap();
+        queue.supersede(2, event("2", Kind::Updated, &record(MAX_BYTES / 2 - 10)), ALONE, at(7)).unwrap();
     }
 
     #[test]
