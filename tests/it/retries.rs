@@ -8,12 +8,15 @@ use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::rig::http::{Answer, Body, Server};
+use crate::rig::in_process::Polls;
 use crate::rig::manifest::{self, Instance};
 use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 use crate::rig::scene::{Scene, ids};
 use crate::rig::{self, PATIENCE};
+
+const DATES: &str = "datesConfiguration: {updatedDateField: updated, createdDateField: created}";
 
 /// The identity of the request, which is unsigned.
 fn event_id(body: &[u8]) -> String {
@@ -322,6 +325,37 @@ fn a_poisonous_object_is_set_aside_then_parked_while_the_rest_flows() {
     );
     pollinator.wait_for("it", "redelivered", |row| row.parked == 0 && row.delivered == 7);
     scene.assert_perfect(&pollinator);
+}
+
+/// A first read has no lower bound until all of it is sent, however far apart the dates of its records are.
+#[test]
+fn a_refused_event_of_the_first_read_brings_no_other_again() {
+    let row = |id: i64| {
+        let at = (Utc::now() - TimeDelta::days(20 - id)).format("%Y-%m-%dT00:00:00Z");
+        format!(r#"{{"id":{id},"updated":"{at}","created":"{at}"}}"#)
+    };
+    for order in ["Ascending", "Descending", "Unordered"] {
+        let mut rows: Vec<_> = (1..=13).map(row).collect();
+        if order == "Descending" {
+            rows.reverse();
+        }
+        let server = Server::start(move |_| Answer::json(format!("[{}]", rows.join(","))));
+        let receiver = Receiver::start();
+        let resource = format!("url: /c\npagination: {{none: {{}}}}\norder: {order}\n{DATES}");
+        let instance = Instance::new("it", &server.url(), &receiver.url("it")).earliest().resource(&resource);
+        let polls = Polls::new(&[instance.yaml()]);
+        let newest = |body: &[u8]| serde_json::from_slice::<Value>(body).is_ok_and(|event| event["subject"] == "13");
+        receiver.answer(move |ask| Answer::status(if newest(&ask.body) { 500 } else { 204 }));
+        for _ in 0..3 {
+            polls.poll();
+            assert_eq!(receiver.delivered("it").len(), 12, "{order}");
+        }
+        receiver.answer(|_| Answer::status(204));
+        polls.age();
+        polls.poll();
+        polls.poll();
+        assert_eq!(receiver.delivered("it").len(), 13, "{order}");
+    }
 }
 
 #[test]

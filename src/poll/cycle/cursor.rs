@@ -82,7 +82,8 @@ impl Poll<'_> {
         outbox.sums.dirty |= was_old && next != own.cursor;
         own.cursor = next;
         own.reach = update.window.as_secs();
-        if let Some(horizon) = update.horizon {
+        // What the first read has sent must be known until the whole of it is: its next try has no lower bound.
+        if let Some(horizon) = update.horizon.filter(|_| own.started) {
             let tombstones = match self.resource.deleted_list {
                 Some(_) => tombstones_from(self.polled_at, horizon),
                 None => horizon,
