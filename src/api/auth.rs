@@ -251,12 +251,18 @@ pub enum ClientPlace {
     PrivateKeyJwt,
 }
 
-/// TLS towards the provider.
+/// TLS towards the provider or the callback.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.clientCertificateRef) || has(self.caBundleRef)")
+    .message("name a Secret in clientCertificateRef, in caBundleRef, or in both"))]
 pub struct Tls {
-    /// The Secret of type kubernetes.io/tls with the client certificate: the keys `tls.crt` and `tls.key`, and optionally `ca.crt` with additional trusted authorities.
-    pub client_certificate_ref: SecretRef,
+    /// The Secret of type kubernetes.io/tls with the client certificate (mutual TLS, RFC 8705): the keys `tls.crt` and `tls.key`, and optionally `ca.crt` with additional trusted authorities. Default: none is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_ref: Option<SecretRef>,
+    /// The Secret and its key that hold certificates of private authorities in PEM. This instance trusts them in addition to those that Pollinator trusts for all. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<SecretKeyRef>,
 }
 
 /// A Secret in the same namespace.

@@ -96,7 +96,7 @@ pub struct ConnectorInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
-    /// Client certificate for the provider and its token endpoint (mutual TLS, RFC 8705), in addition to any auth. Default: none.
+    /// Client certificate and private authorities for the provider and its token endpoint, in addition to any auth. Default: no certificate is shown, and public authorities are trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 
@@ -168,6 +168,9 @@ pub struct Callback {
     /// How requests to the callback are authenticated: exactly one of apiKey, basic, bearer, oauth2. Default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Client certificate and private authorities for the callback and its token endpoint, in addition to any auth. Default: no certificate is shown, and public authorities are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Requests to the callback under way at once, for all resources, 1 to 64. Default: 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]

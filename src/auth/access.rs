@@ -7,11 +7,11 @@ use chrono::Utc;
 use super::oauth2::credentials::Credentials;
 use super::oauth2::parts::Holds;
 use super::oauth2::problem::still_refused;
-use super::{RequestAuth, Secrets, client_identity};
+use super::{RequestAuth, Secrets, tls_identity};
 use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceId;
 use crate::egress::identity::Identity;
-use crate::plan::AuthPlan;
+use crate::plan::{AuthPlan, TlsPlan};
 
 /// For whom requests are authenticated, and out of what.
 #[derive(Clone)]
@@ -52,14 +52,14 @@ impl<'a> Access<'a> {
         Ok(Self { requester, plan, auth: Arc::new(auth), accepted: false, identity: None })
     }
 
-    /// The same with the client certificate in the Secret of that name.
+    /// The same with the client certificate and the authorities that a plan names.
     ///
     /// # Errors
-    /// It cannot be used.
-    pub fn with_certificate(self, secret: Option<&str>) -> Result<Self, Problem> {
-        let Some(secret) = secret else { return Ok(self) };
+    /// They cannot be used.
+    pub fn with_tls(self, plan: Option<&TlsPlan>) -> Result<Self, Problem> {
+        let Some(plan) = plan else { return Ok(self) };
         let namespace = self.requester.instance.namespace();
-        let identity = Some(client_identity(namespace, secret, self.requester.secrets, Utc::now())?);
+        let identity = tls_identity(plan, namespace, self.requester.secrets, Utc::now())?;
         let auth = Arc::new((*self.auth).clone().with_identity(identity.clone()));
         Ok(Self { auth, identity, ..self })
     }

@@ -30,7 +30,7 @@ pub struct RequestAuth {
     pub fingerprint: u64,
     /// The same for all credentials of one OAuth 2.0 client, as far as they are known; without one the fingerprint.
     pub client: u64,
-    /// The client certificate, in addition to any other authentication (RFC 8705).
+    /// The client certificate, in addition to any other authentication (RFC 8705), and the authorities that are trusted in addition.
     pub identity: Option<Arc<Identity>>,
 }
 
@@ -58,10 +58,10 @@ impl RequestAuth {
         Self { headers, query, fingerprint, client: fingerprint, identity: None }
     }
 
-    /// The same with a client certificate: another credential.
+    /// The same with a client certificate, which makes it another credential, or with authorities, which do not.
     #[must_use]
     pub fn with_identity(self, identity: Option<Arc<Identity>>) -> Self {
-        let number = identity.as_ref().map(|identity| identity.number());
+        let number = identity.as_ref().filter(|identity| identity.certificate().is_some()).map(|identity| identity.number());
         let fingerprint = number.map_or(self.fingerprint, |number| salt().hash_one((self.fingerprint, number)));
         let client = if self.client == self.fingerprint { fingerprint } else { self.client };
         Self { fingerprint, client, identity, ..self }

@@ -1,5 +1,6 @@
-//! The client certificate of an instance, from its Secret.
+//! The client certificate of an instance and the authorities that it trusts, from its Secrets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -7,36 +8,59 @@ use chrono::{DateTime, Utc};
 use super::secrets::{Referenced, Secret, Secrets};
 use crate::api::conditions::Problem;
 use crate::egress::identity::{Identity, IdentityFault};
+use crate::plan::TlsPlan;
 
 /// Keys of a Secret of type `kubernetes.io/tls`, and the one that it may have in addition.
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const AUTHORITIES: &str = "ca.crt";
-/// The field that a message names.
-const FIELD: &str = "spec.tls.clientCertificateRef";
 
-/// The client certificate in the Secret of that name.
+/// The client certificate and the authorities in the Secrets that a plan names.
 ///
 /// # Errors
 /// `SecretNotFound`, `SecretKeyMissing`; `SecretInvalid` for what is no PEM, a key that belongs to another certificate, and a
 /// certificate that does not hold now.
-pub fn client_identity(
+pub fn tls_identity(
+    plan: &TlsPlan,
     namespace: &str,
-    name: &str,
     secrets: &dyn Secrets,
     now: DateTime<Utc>,
-) -> Result<Arc<Identity>, Problem> {
-    identity_in(namespace, name, secrets.get(namespace, name), now)
+) -> Result<Option<Arc<Identity>>, Problem> {
+    let read: BTreeMap<_, _> = plan.secrets().map(|name| (name, secrets.get(namespace, name))).collect();
+    identity_in(plan, namespace, &read, now)
 }
 
-/// The same from a Secret that was read.
+/// The same from the Secrets of these names.
 pub(super) fn identity_in(
+    plan: &TlsPlan,
     namespace: &str,
-    name: &str,
-    secret: Option<Arc<Secret>>,
+    secrets: &BTreeMap<&str, Option<Arc<Secret>>>,
     now: DateTime<Utc>,
-) -> Result<Arc<Identity>, Problem> {
-    let found = Referenced::given(FIELD, namespace, name, secret)?;
+) -> Result<Option<Arc<Identity>>, Problem> {
+    let given = |name: &str| secrets.get(name).cloned().flatten();
+    let own = plan.client_certificate.as_deref();
+    let own = own.map(|name| {
+        let field = format!("{}.clientCertificateRef", plan.field);
+        client_identity(&Referenced::given(&field, namespace, name, given(name))?, now)
+    });
+    let trusted = plan.ca_bundle.as_ref().map(|bundle| {
+        let field = format!("{}.caBundleRef", plan.field);
+        authorities(&Referenced::given(&field, namespace, &bundle.name, given(&bundle.name))?, &bundle.key)
+    });
+    let identity = match (own.transpose()?, trusted.transpose()?) {
+        (Some(own), Some(trusted)) => Some(own.and_authorities_of(trusted)),
+        (own, trusted) => own.or(trusted),
+    };
+    Ok(identity.map(Arc::new))
+}
+
+fn authorities(found: &Referenced<'_>, key: &str) -> Result<Identity, Problem> {
+    let pem = found.required(key)?;
+    Identity::trusting(pem)
+        .map_err(|_| found.invalid(key, "is not a certificate in PEM", "store the certificates of the authorities"))
+}
+
+fn client_identity(found: &Referenced<'_>, now: DateTime<Utc>) -> Result<Identity, Problem> {
     let (certificate, key, authorities) = (found.required(CERTIFICATE)?, found.required(KEY)?, found.optional(AUTHORITIES)?);
     let identity = Identity::read(certificate, key, authorities).map_err(|fault| match fault {
         IdentityFault::Certificate => found.invalid(CERTIFICATE, "is not a certificate in PEM", "store it with its chain"),
@@ -56,19 +80,20 @@ pub(super) fn identity_in(
             "store the authorities of the provider, or remove the key",
         ),
     })?;
-    if now >= identity.not_after {
-        return Err(found.invalid(CERTIFICATE, "has expired", "renew it"));
+    match identity.certificate() {
+        Some(own) if now >= own.not_after => Err(found.invalid(CERTIFICATE, "has expired", "renew it")),
+        Some(own) if now < own.not_before => {
+            Err(found.invalid(CERTIFICATE, "is not valid yet", "renew it, or correct the clock"))
+        }
+        Some(_) | None => Ok(identity),
     }
-    if now < identity.not_before {
-        return Err(found.invalid(CERTIFICATE, "is not valid yet", "renew it, or correct the clock"));
-    }
-    Ok(Arc::new(identity))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::conditions::Reason;
+    use crate::plan::SecretKey;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     #[test]
@@ -79,13 +104,15 @@ mod tests {
         let (certificate, key) = (params.self_signed(&key).unwrap().pem(), key.serialize_pem());
         let other = KeyPair::generate().unwrap().serialize_pem();
         let now = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let plan = TlsPlan { field: "spec.tls", client_certificate: Some("s".to_owned()), ca_bundle: None };
         let read = |entries: &[(&str, &str)], at: &str| {
             let secret = entries.iter().map(|(key, value)| (*key, value.as_bytes())).collect::<Secret>();
-            identity_in("crm", "s", Some(Arc::new(secret)), now(at)).map(drop)
+            identity_in(&plan, "crm", &BTreeMap::from([("s", Some(Arc::new(secret)))]), now(at)).map(drop)
         };
         let good = [(CERTIFICATE, certificate.as_str()), (KEY, key.as_str())];
         assert_eq!(read(&good, "2029-12-31T23:59:59Z"), Ok(()));
-        assert_eq!(identity_in("crm", "s", None, now("2025-01-01T00:00:00Z")).unwrap_err().reason, Reason::SecretNotFound);
+        let missing = identity_in(&plan, "crm", &BTreeMap::new(), now("2025-01-01T00:00:00Z"));
+        assert_eq!(missing.unwrap_err().reason, Reason::SecretNotFound);
         for (entries, at, reason, words) in [
             (&good[..1], "2025-01-01T00:00:00Z", Reason::SecretKeyMissing, "no key tls.key"),
             (&good[1..], "2025-01-01T00:00:00Z", Reason::SecretKeyMissing, "no key tls.crt"),
@@ -112,7 +139,40 @@ mod tests {
         ] {
             let problem = read(entries, at).unwrap_err();
             assert_eq!(problem.reason, reason, "{problem}");
-            assert!(problem.message.starts_with(FIELD) && problem.message.contains(words), "{problem}");
+            assert!(
+                problem.message.starts_with("spec.tls.clientCertificateRef") && problem.message.contains(words),
+                "{problem}"
+            );
+            assert!(!problem.message.contains("canary"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_read_from_their_key_and_named_with_it() {
+        let key = KeyPair::generate().unwrap();
+        let pem = CertificateParams::new(vec!["authority".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+        let bundle = |key: &str| Some(SecretKey { name: "roots".to_owned(), key: key.to_owned() });
+        let secrets = |value: &str| {
+            let secret = Secret::from_iter([("corporate.pem", value.as_bytes())]);
+            BTreeMap::from([("roots", Some(Arc::new(secret)))])
+        };
+        let read = |key: &str, secrets: &BTreeMap<&str, Option<Arc<Secret>>>| {
+            let plan = TlsPlan { field: "spec.callback.tls", client_certificate: None, ca_bundle: bundle(key) };
+            identity_in(&plan, "crm", secrets, Utc::now())
+                .map(|identity| identity.is_some_and(|own| own.certificate().is_none()))
+        };
+        assert_eq!(read("corporate.pem", &secrets(&pem)), Ok(true));
+        for (key, secrets, reason, words) in [
+            ("corporate.pem", BTreeMap::new(), Reason::SecretNotFound, "Secret roots does not exist in namespace crm"),
+            ("ca.crt", secrets(&pem), Reason::SecretKeyMissing, "no key ca.crt"),
+            ("corporate.pem", secrets("canary"), Reason::SecretInvalid, "corporate.pem of Secret roots is not a certificate"),
+        ] {
+            let problem = read(key, &secrets).unwrap_err();
+            assert_eq!(problem.reason, reason, "{problem}");
+            assert!(
+                problem.message.starts_with("spec.callback.tls.caBundleRef: ") && problem.message.contains(words),
+                "{problem}"
+            );
             assert!(!problem.message.contains("canary"), "{problem}");
         }
     }

@@ -1,7 +1,7 @@
 //! Secret material → request authentication. The only place that sees secret values; none of its types shows one.
 //!
 //! A plan names Secrets, never values. When a job begins, [`access`] prepares its authentication: the named values are read and become the
-//! headers, the query parameters, the signing keys and the client certificate of its requests (`apply`, `certificate`). An access token is
+//! headers, the query parameters, the signing keys, the client certificate and the trusted authorities of its requests (`apply`, `certificate`). An access token is
 //! asked for where the plan wants one ([`oauth2`]). While the job runs, `access` renews what is about to end, since a long listing takes
 //! longer than many a token lives; when a request is refused, it renews the credentials once, and the request is repeated.
 //!
@@ -26,5 +26,5 @@ mod secrets;
 
 use apply::identity;
 pub use apply::{RequestAuth, extra_headers, prepare, signing_keys};
-pub use certificate::client_identity;
+pub use certificate::tls_identity;
 pub use secrets::{Secret, SecretMap, Secrets};

@@ -104,7 +104,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, String> {
 /// Serves the console, if requested, until it is interrupted.
 async fn show(session: &Session, args: &ConsoleArgs, interrupt: &CancellationToken) -> Result<Option<JoinHandle<()>>, String> {
     let Some(address) = args.console else { return Ok(None) };
-    let policy = EgressPolicy { allow: Vec::new(), allow_loopback: true };
+    let policy = EgressPolicy { allow_loopback: true, ..EgressPolicy::default() };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let content = Content {
         sign_in: SignIn::Url { sessions: Mutex::default(), instances: session.instances(), new_in: None },

@@ -203,6 +203,8 @@ pub struct EgressArgs {
     /// Also allow this network or host, for example 10.0.0.0/8 or intranet.example; may be repeated.
     #[arg(long, value_name = "CIDR|HOST", value_parser = parse_allow_rule, env = "POLLINATOR_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<AllowRule>,
+    #[command(flatten)]
+    ports: PortArgs,
     /// Deny loopback addresses, as the operator does.
     #[arg(long, env = "POLLINATOR_DENY_LOOPBACK")]
     deny_loopback: bool,
@@ -211,8 +213,20 @@ pub struct EgressArgs {
 impl EgressArgs {
     /// The policy of commands that run on the user's own machine: loopback is allowed.
     pub fn policy(&self) -> EgressPolicy {
-        EgressPolicy { allow: self.allow_egress.clone(), allow_loopback: !self.deny_loopback }
+        EgressPolicy {
+            allow: self.allow_egress.clone(),
+            allow_loopback: !self.deny_loopback,
+            ports: self.ports.allow_ports.clone(),
+        }
     }
+}
+
+/// Ports that may be connected to.
+#[derive(Clone, Debug, Args)]
+pub struct PortArgs {
+    /// Allow providers, token endpoints and callbacks at these TCP ports only, for example 443,8443. Default: every port.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), env = "POLLINATOR_ALLOW_PORTS", value_delimiter = ',')]
+    allow_ports: Vec<u16>,
 }
 
 /// How much memory is for the bodies of responses.

@@ -13,7 +13,7 @@ use super::cluster::{ClusterArgs, each_once, open_store, parse_namespace};
 use super::own_catalog::CatalogFolder;
 use super::preview::Trials;
 use super::serve::{self, ClusterConsoleArgs, ConnectArgs};
-use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
+use super::{MemoryArgs, PortArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
 use crate::instances::callers::{CallerInstances, Callers};
@@ -73,6 +73,8 @@ pub struct OperatorArgs {
     /// repeated. Default: public addresses only.
     #[arg(long, value_name = "CIDR|HOST", value_parser = parse_allow_rule, env = "POLLINATOR_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<AllowRule>,
+    #[command(flatten)]
+    ports: PortArgs,
     /// Name of this cluster, part of the source of CloudEvents, for receivers of several clusters: lower case letters, digits, -
     /// and ., up to 63. Default: none. Receivers see other sources after a change.
     #[arg(long, value_name = "NAME", value_parser = parse_cluster_name, env = "POLLINATOR_CLUSTER_NAME")]
@@ -119,7 +121,8 @@ pub async fn run(args: OperatorArgs) -> ExitCode {
 
 async fn start(args: OperatorArgs) -> Result<(), String> {
     let mounted = args.catalog.read()?.specs;
-    let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
+    let policy =
+        EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false, ports: args.ports.allow_ports.clone() };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let config = args.cluster.config().await?;
     let namespaces: Arc<[String]> = each_once(&args.watch_namespace).into();

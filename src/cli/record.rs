@@ -211,7 +211,7 @@ impl Recorder<'_> {
         let instance = &self.account.plan.instance;
         // A folder knows an instance by its name alone.
         let user = InstanceId::new(instance.clone(), "");
-        let auth = self.credentials.authorize(&resource.auth, &user, Arc::new(|| true), None).await;
+        let auth = self.credentials.authorize_once(resource, &user).await;
         let auth = auth.map_err(|problem| problem.to_string())?;
         let taken = record::take(self.egress, instance, resource, &auth, (args.since, args.pages)).await;
         taken.map_err(|problem| problem.to_string())

@@ -336,7 +336,7 @@ mod tests {
         use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects, Request};
         let deadline = Duration::from_secs(30);
         let limits = Limits { body: 1 << 20, overflow: Overflow::Refuse, first_byte: deadline, total: deadline };
-        let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap();
+        let egress = Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() }).unwrap();
         let request = Request {
             method: http::Method::GET,
             url: url.parse().unwrap(),

@@ -88,7 +88,7 @@ stringData: {{signing-key: secret}}
 async fn poll_once(folder: &Path) {
     let sources = Sources::new(vec![folder.join("sample.yaml")], None);
     let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
-    let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap();
+    let egress = Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() }).unwrap();
     let metrics = Metrics::new();
     let store = Arc::new(Directory::open(&folder.join("state")).unwrap());
     let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets.clone()), Arc::clone(&store) as _, store);

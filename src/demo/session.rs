@@ -92,7 +92,7 @@ impl Session {
         let folder = Folder::make()?;
         let mut definitions = folder.declare(&manifests(&provider.base_url(), &receiver.url(), &secret))?;
         let commands: Vec<_> = definitions.planned.values().map(|planned| put(planned, interval)).collect();
-        let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true })
+        let egress = Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() })
             .map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
         let metrics = Metrics::new();
         let store = Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?);

@@ -71,7 +71,7 @@ pub enum Form {
     First,
     /// Entries by rising id hash, each 24 bytes big-endian.
     Second,
-    /// The number of entries, the entries as in the second form, and the [`Details`] that some of them have.
+    /// The number of entries, the entries as in the second form, and the details that some of them have.
     Third,
 }
 

@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Unused connections kept for one host: as many as jobs may run at once, for many instances may share a callback. Fewer would
 /// be closed between two events, only to be opened again.
 const IDLE_PER_HOST: usize = 256;
-/// Client certificates for which a client with its connections is kept; more are taken up again when they are needed.
+/// Client certificates and sets of authorities for which a client with its connections is kept; more are taken up again when they are needed.
 const MAX_IDENTITIES: usize = 64;
 /// Names and values of all response headers in total.
 const HEADERS: usize = 64 * 1024;
@@ -36,7 +36,7 @@ const HTTP1_HEADERS: usize = 500;
 /// reported as such.
 const HTTP2_HEADERS: u32 = 256 * 1024;
 
-/// Clients by the digest of the certificate that they show.
+/// Clients by the digest of the certificate that they show and the authorities that they trust.
 type ByIdentity = Vec<([u8; 32], reqwest::Client)>;
 
 /// The one HTTP client. A clone shares its connections.
@@ -47,7 +47,7 @@ pub struct Egress {
     apart: Arc<OnceLock<reqwest::Client>>,
     policy: Arc<EgressPolicy>,
     roots: bool,
-    /// Clients with a certificate, the one that was used last at the end.
+    /// Clients with a certificate or authorities of their own, the one that was used last at the end.
     with_identity: Arc<Mutex<ByIdentity>>,
 }
 
@@ -94,7 +94,7 @@ impl Egress {
         self.send_as(request, None).await
     }
 
-    /// The same with a client certificate, which is shown to a server that asks for one.
+    /// The same with a client certificate, which is shown to a server that asks for one, and with authorities of its own.
     pub async fn send_as(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
         self.send_sharing(request, identity, None).await
     }
@@ -106,7 +106,12 @@ impl Egress {
             Some(identity) => self.build_with(identity)?,
             None => self.apart()?,
         };
-        Box::pin(self.exchange(request, client, None)).await
+        Box::pin(self.exchange(request, (client, self.trusts(identity)), None)).await
+    }
+
+    /// Whether there is any authority that a server could have its certificate of.
+    fn trusts(&self, identity: Option<&Identity>) -> bool {
+        self.roots || identity.is_some_and(|identity| !identity.authorities.is_empty())
     }
 
     fn apart(&self) -> Result<reqwest::Client, EgressError> {
@@ -132,10 +137,10 @@ impl Egress {
             None => self.client.clone(),
         };
         // Boxed: thousands of jobs may wait for their turn to send, and none of them needs the room before.
-        Box::pin(self.exchange(request, client, share)).await
+        Box::pin(self.exchange(request, (client, self.trusts(identity)), share)).await
     }
 
-    /// Connections are shared by those alone who have the same certificate.
+    /// Connections are shared by those alone who have the same certificate and trust the same authorities.
     fn client_of(&self, identity: &Identity) -> Result<reqwest::Client, EgressError> {
         let mut clients = self.with_identity.lock();
         let found = clients.iter().position(|(fingerprint, _)| *fingerprint == identity.fingerprint);
@@ -159,10 +164,12 @@ impl Egress {
 
     fn build_with(&self, identity: &Identity) -> Result<reqwest::Client, EgressError> {
         let failed = |_| EgressError::Setup;
-        let own = reqwest::Identity::from_pem(&identity.pem).map_err(failed)?;
         let authorities = identity.authorities.iter().map(|der| reqwest::Certificate::from_der(der));
         let authorities = authorities.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let with_own = builder(&self.policy).identity(own);
+        let with_own = match &identity.certificate {
+            Some(own) => builder(&self.policy).identity(reqwest::Identity::from_pem(&own.pem).map_err(failed)?),
+            None => builder(&self.policy),
+        };
         let client = if self.roots { with_own.tls_certs_merge(authorities) } else { with_own.tls_certs_only(authorities) };
         client.build().map_err(failed)
     }
@@ -170,7 +177,7 @@ impl Egress {
     async fn exchange(
         &self,
         request: Request,
-        client: reqwest::Client,
+        (client, roots): (reqwest::Client, bool),
         share: Option<&mut Share>,
     ) -> Result<Response, EgressError> {
         let started = Instant::now();
@@ -192,7 +199,7 @@ impl Egress {
             let outcome = timeout_at(head_deadline, client.execute(asked))
                 .await
                 .map_err(|_| EgressError::Timeout(Phase::FirstByte))?
-                .map_err(|error| EgressError::before_head(&error, self.roots));
+                .map_err(|error| EgressError::before_head(&error, roots));
             let answer = match outcome {
                 Err(EgressError::Unreachable(Unreachable::Closed)) if again => {
                     again = false;

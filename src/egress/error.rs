@@ -20,6 +20,9 @@ pub enum EgressError {
     /// The egress policy denies every address of the host.
     #[error(transparent)]
     Denied(Denial),
+    /// The egress policy names ports, and this is none of them.
+    #[error("the egress policy does not allow port {0}")]
+    DeniedPort(u16),
     /// A redirect that is not followed.
     #[error("redirect refused: {0}")]
     RedirectRefused(RedirectFault),
@@ -269,7 +272,12 @@ impl EgressError {
     /// Whether it is certain that the other side has not seen the request.
     pub fn is_unsent(&self) -> bool {
         match self {
-            Self::InvalidUrl(_) | Self::Denied(_) | Self::Tls(_) | Self::Setup | Self::Timeout(Phase::Connect) => true,
+            Self::InvalidUrl(_)
+            | Self::Denied(_)
+            | Self::DeniedPort(_)
+            | Self::Tls(_)
+            | Self::Setup
+            | Self::Timeout(Phase::Connect) => true,
             Self::Unreachable(kind) => !matches!(kind, Unreachable::Closed | Unreachable::Network),
             Self::RedirectRefused(_) | Self::TooLarge(_) | Self::Timeout(_) | Self::BrokenAnswer(_) => false,
         }
@@ -292,6 +300,12 @@ impl EgressError {
                 Reason::EgressDenied,
                 format!("{field}: {denial}; use a public host, or let the administrator allow it with --allow-egress"),
             ),
+            Self::DeniedPort(port) => Problem::human(
+                Reason::EgressDenied,
+                format!(
+                    "{field}: the egress policy does not allow port {port}; use a port that it allows, or let the administrator allow it with --allow-ports"
+                ),
+            ),
             Self::RedirectRefused(fault) => {
                 let fix = match fault {
                     RedirectFault::OtherOrigin(_) => {
@@ -306,17 +320,19 @@ impl EgressError {
                 }
             }
             Self::Tls(fault) => {
+                // A token endpoint is that of the provider or of the callback, and has the settings of the one that it is of.
+                let tls = if who == Peer::Callback { "callback.tls" } else { "tls" };
                 let fix = match fault {
-                    TlsFault::Untrusted => {
-                        "install its authority where Pollinator runs (SSL_CERT_FILE) and restart Pollinator, which reads it at the start, or renew the certificate"
-                    }
-                    TlsFault::NoTrustRoots => {
-                        "install CA certificates there, or name a bundle in SSL_CERT_FILE, and restart Pollinator"
-                    }
-                    TlsFault::WrongName => "use a host name that the certificate covers",
-                    TlsFault::Expired | TlsFault::BadCertificate => "renew the certificate of the server",
-                    TlsFault::ClientCertificate => "name one that it accepts in tls.clientCertificateRef",
-                    TlsFault::Handshake => "check that the port speaks TLS 1.2 or 1.3",
+                    TlsFault::Untrusted => format!(
+                        "name its authority in {tls}.caBundleRef, install it where Pollinator runs (SSL_CERT_FILE) and restart Pollinator, or renew the certificate"
+                    ),
+                    TlsFault::NoTrustRoots => format!(
+                        "install CA certificates there, or name a bundle in SSL_CERT_FILE, and restart Pollinator; or name one in {tls}.caBundleRef"
+                    ),
+                    TlsFault::WrongName => "use a host name that the certificate covers".to_owned(),
+                    TlsFault::Expired | TlsFault::BadCertificate => "renew the certificate of the server".to_owned(),
+                    TlsFault::ClientCertificate => format!("name one that it accepts in {tls}.clientCertificateRef"),
+                    TlsFault::Handshake => "check that the port speaks TLS 1.2 or 1.3".to_owned(),
                 };
                 Problem::human(Reason::TlsError, format!("{field}: {fault}; {fix}"))
             }
@@ -507,7 +523,7 @@ mod tests {
     fn all() -> Vec<EgressError> {
         use EgressError as E;
         let denial = Denial { host: "api.example".to_owned(), class: AddressClass::Private };
-        let mut all = vec![E::Denied(denial), E::Setup];
+        let mut all = vec![E::Denied(denial), E::DeniedPort(6379), E::Setup];
         all.extend([UrlFault::Scheme, UrlFault::UserInfo, UrlFault::Host].map(E::InvalidUrl));
         all.extend(
             [RedirectFault::OtherOrigin("https://a.example".into()), RedirectFault::TooMany, RedirectFault::InvalidLocation]

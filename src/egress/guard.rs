@@ -17,6 +17,8 @@ pub struct EgressPolicy {
     pub allow: Vec<AllowRule>,
     /// Loopback may be asked: for commands that run on a person's own machine.
     pub allow_loopback: bool,
+    /// The only ports that may be asked, at every host; empty: all.
+    pub ports: Vec<u16>,
 }
 
 /// One value of `--allow-egress`.
@@ -88,14 +90,21 @@ impl EgressPolicy {
         if allowed { Ok(()) } else { Err(class) }
     }
 
-    /// Checks a URL before it is requested: scheme, user information, and the address if the host is one. Host names are checked when they
-    /// are resolved.
+    /// Checks a URL before it is requested: scheme, user information, port, and the address if the host is one. Host names are checked when
+    /// they are resolved.
     pub fn judge_url(&self, url: &Url) -> Result<(), EgressError> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EgressError::InvalidUrl(UrlFault::Scheme));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EgressError::InvalidUrl(UrlFault::UserInfo));
+        }
+        // Both schemes have a port of their own.
+        if let Some(port) = url.port_or_known_default()
+            && !self.ports.is_empty()
+            && !self.ports.contains(&port)
+        {
+            return Err(EgressError::DeniedPort(port));
         }
         // The URL parser has already turned decimal, octal and hexadecimal spellings of IPv4 addresses into addresses.
         let address = match url.host() {
@@ -114,7 +123,7 @@ mod tests {
     use super::*;
 
     fn policy(rules: &[&str]) -> EgressPolicy {
-        EgressPolicy { allow: rules.iter().map(|r| AllowRule::parse(r).expect(r)).collect(), allow_loopback: false }
+        EgressPolicy { allow: rules.iter().map(|r| AllowRule::parse(r).expect(r)).collect(), ..EgressPolicy::default() }
     }
 
     fn judge(policy: &EgressPolicy, url: &str) -> Result<(), EgressError> {
@@ -160,6 +169,20 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_denied_that_are_not_named() {
+        let named = EgressPolicy { ports: vec![443, 8443], ..policy(&["10.0.0.0/8"]) };
+        for url in ["https://api.example/", "https://api.example:8443/", "http://api.example:443/", "https://10.0.0.1/"] {
+            assert_eq!(judge(&named, url), Ok(()), "{url}");
+        }
+        for (url, port) in [("http://api.example/", 80), ("https://api.example:6379/", 6379), ("https://10.0.0.1:22/", 22)] {
+            assert_eq!(judge(&named, url), Err(EgressError::DeniedPort(port)), "{url}");
+        }
+        // a port that is allowed allows no address
+        assert!(matches!(judge(&named, "https://192.168.0.1/"), Err(EgressError::Denied(_))));
+        assert_eq!(judge(&policy(&[]), "https://api.example:6379/"), Ok(()));
+    }
+
+    #[test]
     fn a_network_rule_allows_its_addresses_in_every_form() {
         let policy = policy(&["10.0.0.0/8", "fd00::/8"]);
         for address in ["10.2.3.4", "::ffff:10.2.3.4", "64:ff9b::10.2.3.4", "fd12::1"] {
@@ -195,7 +218,7 @@ mod tests {
 
     #[test]
     fn loopback_is_a_switch_of_its_own() {
-        let policy = EgressPolicy { allow: Vec::new(), allow_loopback: true };
+        let policy = EgressPolicy { allow_loopback: true, ..EgressPolicy::default() };
         assert!(judge(&policy, "http://127.0.0.1:1/").is_ok());
         assert!(judge(&policy, "http://[::1]:1/").is_ok());
         assert!(judge(&policy, "http://0.0.0.0:1/").is_err());

@@ -1,4 +1,4 @@
-//! A client certificate with its key (RFC 8705): who this side is, in TLS.
+//! What connections have of their own in TLS: a client certificate with its key (RFC 8705), authorities that are trusted in addition, or both.
 
 use std::fmt;
 
@@ -7,20 +7,25 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::{Error, InconsistentKeys, RootCertStore};
 use sha2::{Digest as _, Sha256};
 
-/// A client certificate that was read and fits its key. Its `Debug` shows neither.
+/// A client certificate that was read and fits its key, authorities, or both. Its `Debug` shows neither.
 pub struct Identity {
-    /// Certificate, chain and key in PEM, as the client takes them.
-    pub(super) pem: Vec<u8>,
+    pub(super) certificate: Option<ClientCertificate>,
     /// Authorities that are trusted in addition, in DER.
     pub(super) authorities: Vec<Vec<u8>>,
     /// Identifies an identity: of all of the above.
     pub(super) fingerprint: [u8; 32],
-    /// The certificate holds from here on.
+}
+
+/// A certificate with its key.
+pub struct ClientCertificate {
+    /// Certificate, chain and key in PEM, as the client takes them.
+    pub(super) pem: Vec<u8>,
+    /// It holds from here on.
     pub not_before: DateTime<Utc>,
-    /// The certificate holds until then.
+    /// It holds until then.
     pub not_after: DateTime<Utc>,
 }
 
@@ -43,7 +48,8 @@ pub enum IdentityFault {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("not_after", &self.not_after).finish_non_exhaustive()
+        let not_after = self.certificate.as_ref().map(|certificate| certificate.not_after);
+        f.debug_struct("Identity").field("not_after", &not_after).finish_non_exhaustive()
     }
 }
 
@@ -72,29 +78,57 @@ impl Identity {
             Err(Error::InconsistentKeys(_)) => return Err(IdentityFault::Mismatch),
             Err(_) => return Err(IdentityFault::Certificate),
         }
-        let authorities = match authorities {
-            Some(pem) => certificates(pem).ok_or(IdentityFault::Authorities)?,
-            None => Vec::new(),
-        };
+        let authorities = authorities.map(trusted).transpose()?.unwrap_or_default();
         let (not_before, not_after) = validity(&chain[0]).ok_or(IdentityFault::Certificate)?;
-        let mut hash = Sha256::new();
-        for part in chain.iter().chain(&authorities).map(AsRef::as_ref).chain([der.secret_der()]) {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        Ok(Self {
-            pem: [certificate, b"\n", key].concat(),
-            authorities: authorities.iter().map(|authority| authority.to_vec()).collect(),
-            fingerprint: hash.finalize().into(),
-            not_before,
-            not_after,
-        })
+        let parts = chain.iter().map(AsRef::as_ref).chain(authorities.iter().map(Vec::as_slice)).chain([der.secret_der()]);
+        let fingerprint = digest(parts);
+        let certificate = ClientCertificate { pem: [certificate, b"\n", key].concat(), not_before, not_after };
+        Ok(Self { certificate: Some(certificate), authorities, fingerprint })
+    }
+
+    /// Shows no certificate, and trusts these authorities, in PEM, in addition.
+    ///
+    /// # Errors
+    /// [`IdentityFault::Authorities`].
+    pub fn trusting(authorities: &[u8]) -> Result<Self, IdentityFault> {
+        let authorities = trusted(authorities)?;
+        let fingerprint = digest(authorities.iter().map(Vec::as_slice));
+        Ok(Self { certificate: None, authorities, fingerprint })
+    }
+
+    /// The same, and trusts the authorities of the other, too.
+    #[must_use]
+    pub fn and_authorities_of(self, other: Self) -> Self {
+        let fingerprint = digest([&self.fingerprint[..], &other.fingerprint]);
+        Self { authorities: [self.authorities, other.authorities].concat(), fingerprint, ..self }
+    }
+
+    /// The certificate that is shown.
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
     }
 
     /// A number that is the same for the same identity, and reveals nothing about it.
     pub fn number(&self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|index| self.fingerprint[index]))
     }
+}
+
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// Authorities in DER. Each is one that certificates can be verified against: the client would not be built with another.
+fn trusted(pem: &[u8]) -> Result<Vec<Vec<u8>>, IdentityFault> {
+    let found = certificates(pem).ok_or(IdentityFault::Authorities)?;
+    let usable = found.iter().all(|authority| RootCertStore::empty().add(authority.clone()).is_ok());
+    let authorities = found.iter().map(|authority| authority.to_vec()).collect();
+    if usable { Ok(authorities) } else { Err(IdentityFault::Authorities) }
 }
 
 /// All certificates; `None`: there is none, or one of them is damaged.
@@ -171,13 +205,34 @@ mod tests {
         for until in [2026, 2049, 2050, 2100] {
             let (certificate, key) = issued(until);
             let identity = Identity::read(certificate.as_bytes(), key.as_bytes(), None).unwrap();
-            assert_eq!(identity.not_before.to_rfc3339(), "1999-12-31T00:00:00+00:00");
-            assert_eq!(identity.not_after.to_rfc3339(), format!("{until}-01-02T00:00:00+00:00"));
+            let own = identity.certificate().unwrap();
+            assert_eq!(own.not_before.to_rfc3339(), "1999-12-31T00:00:00+00:00");
+            assert_eq!(own.not_after.to_rfc3339(), format!("{until}-01-02T00:00:00+00:00"));
             let again = Identity::read(certificate.as_bytes(), key.as_bytes(), Some(certificate.as_bytes())).unwrap();
             assert_ne!(identity.number(), again.number(), "other authorities are another identity");
             let shown = format!("{identity:?}");
             assert!(!shown.contains("BEGIN") && !shown.contains("pem"), "{shown}");
         }
+    }
+
+    #[test]
+    fn authorities_alone_show_no_certificate_and_add_to_those_of_one() {
+        let ((certificate, key), (other, _)) = (issued(2100), issued(2100));
+        let trusting = |pem: &str| Identity::trusting(pem.as_bytes()).unwrap();
+        let both = trusting(&format!("{certificate}{other}"));
+        assert!(both.certificate().is_none());
+        assert_eq!(both.authorities.len(), 2);
+        assert_ne!(both, trusting(&other), "others are another identity");
+        let identity = || Identity::read(certificate.as_bytes(), key.as_bytes(), Some(certificate.as_bytes())).unwrap();
+        let added = identity().and_authorities_of(trusting(&other));
+        assert!(added.certificate().is_some());
+        assert_eq!((added.authorities.len(), added == identity()), (2, false));
+        for damaged in ["", "authority", &key, &certificate.replace("MII", "AAA")] {
+            assert_eq!(Identity::trusting(damaged.as_bytes()).err(), Some(IdentityFault::Authorities), "{damaged}");
+        }
+        // what is Base64 between the right lines is not a certificate yet
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        assert_eq!(Identity::trusting(no_certificate.as_bytes()).err(), Some(IdentityFault::Authorities));
     }
 
     #[test]

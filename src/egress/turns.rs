@@ -192,7 +192,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         first
     }
 
-    /// Permits of a lane that are used when one of this standing has to wait. One that hangs leaves a permit to others who ask the same host.
+    /// Permits of a lane that are used when one that is known so has to wait. One that hangs leaves a permit to others who ask the same host.
     fn lane_most(&self, standing: Standing) -> usize {
         self.permits.per_lane - usize::from(standing == Standing::Hangs && self.permits.per_lane > 1)
     }

@@ -122,7 +122,7 @@ fn answers(taken: &Taken, plan: &PollPlan, pseudonyms: &mut Pseudonyms) -> Resul
 /// The first request of an instance without an account.
 fn first_url(plan: &PollPlan, blank: &ResourcePlan, listings: &[(Listing, Read, Vec<Heard>)]) -> Result<url::Url, String> {
     // It is only built, never sent.
-    let egress = Egress::new(crate::egress::EgressPolicy { allow: Vec::new(), allow_loopback: false });
+    let egress = Egress::new(crate::egress::EgressPolicy::default());
     let asker = listing::asker(egress.map_err(|error| error.to_string())?, Transcript::default());
     let (since, now) = listings.first().map(|(listing, ..)| (listing.since, listing.now)).ok_or("nothing was asked")?;
     let auth = RequestAuth::default();

@@ -55,7 +55,8 @@ pub async fn replay(plan: &PollPlan, listings: &[Listing], script: Script) -> Re
     let origin = Url::parse(&format!("http://{}", server.address())).map_err(|error| cannot(&error))?;
     let planned = plan.resources.first().ok_or("the plan has no resource")?;
     let resource = blank::at(planned, &origin)?;
-    let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).map_err(|error| cannot(&error))?;
+    let egress =
+        Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() }).map_err(|error| cannot(&error))?;
     let desk = Arc::new(Desk {
         origin: origin.origin().ascii_serialization(),
         set: resource.request.headers.iter().map(|(name, _)| name.as_str().to_owned()).collect(),

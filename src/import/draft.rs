@@ -30,6 +30,7 @@ impl Draft {
             url: NO_CALLBACK.to_owned(),
             format: Format::OpenConnectors,
             batch: None,
+            tls: None,
             signature: None,
             headers_secret_ref: None,
             auth: None,

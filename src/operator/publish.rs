@@ -357,6 +357,7 @@ fn deleting() -> Problem {
 /// The Secrets that a plan refers to, each once.
 fn secrets(plan: &PollPlan) -> Vec<String> {
     let auths = plan.resources.iter().map(|resource| &resource.auth).chain([&plan.callback.auth]);
+    let tls = plan.resources.iter().map(|resource| &resource.tls).chain([&plan.callback.tls]);
     let mut names: Vec<_> = auths
         .filter_map(|auth| match &**auth {
             AuthPlan::None => None,
@@ -368,7 +369,7 @@ fn secrets(plan: &PollPlan) -> Vec<String> {
         })
         .chain(plan.callback.signature.iter().map(|signature| signature.name.clone()))
         .chain(plan.callback.headers_secret.clone())
-        .chain(plan.resources.iter().filter_map(|resource| resource.client_certificate.as_deref().map(str::to_owned)))
+        .chain(tls.flatten().flat_map(|tls| tls.secrets().map(str::to_owned)))
         .collect();
     names.sort();
     names.dedup();
@@ -391,7 +392,7 @@ fn unreadable(name: &str, error: &CallError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{CallbackPlan, SecretKey, sample};
+    use crate::plan::{CallbackPlan, ResourcePlan, SecretKey, TlsPlan, sample};
 
     #[test]
     fn each_referenced_secret_is_named_once() {
@@ -408,5 +409,10 @@ mod tests {
             ..(*plan.callback).clone()
         });
         assert_eq!(secrets(&plan), ["a", "b", "c"]);
+        let tls = TlsPlan { field: "spec.tls", client_certificate: Some("d".to_owned()), ca_bundle: Some(key("e")) };
+        plan.resources = vec![Arc::new(ResourcePlan { tls: Some(Arc::new(tls.clone())), ..sample::resource() })];
+        let own = TlsPlan { client_certificate: None, ca_bundle: Some(key("f")), ..tls };
+        plan.callback = Arc::new(CallbackPlan { tls: Some(Arc::new(own)), ..(*plan.callback).clone() });
+        assert_eq!(secrets(&plan), ["a", "b", "c", "d", "e", "f"]);
     }
 }

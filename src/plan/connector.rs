@@ -111,6 +111,7 @@ fn callback() -> Callback {
         url: "https://receiver.example.com/events".to_owned(),
         format: Format::CloudEvents,
         batch: None,
+        tls: None,
         signature: None,
         headers_secret_ref: None,
         auth: None,

@@ -42,6 +42,7 @@ pub mod since;
 mod snapshot;
 pub mod start_from;
 pub mod template;
+mod tls;
 mod until;
 
 pub use changes::ChangesPlan;
@@ -52,6 +53,7 @@ pub use pagination::{PaginationPlan, TokenPlace, ValueAt};
 pub use print::print;
 pub use resolve::resolve;
 pub use snapshot::{ConfirmPlan, SnapshotPlan};
+pub use tls::TlsPlan;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,8 +98,8 @@ pub struct ResourcePlan {
     pub request: RequestPlan,
     /// How the request is authenticated.
     pub auth: Arc<AuthPlan>,
-    /// Name of the Secret with the client certificate (RFC 8705), also for the token endpoint.
-    pub client_certificate: Option<Arc<str>>,
+    /// What its connections have of their own in TLS, also those to the token endpoint.
+    pub tls: Option<Arc<TlsPlan>>,
     /// How an answer is read; shared with all that read theirs in the same way.
     pub extract: Arc<ExtractPlan>,
     /// What makes a record a changed one.
@@ -316,19 +318,6 @@ pub enum AuthPlan {
     Oauth2(Arc<Oauth2Plan>),
 }
 
-impl AuthPlan {
-    /// The same, with this client certificate shown to the token endpoint, too.
-    #[must_use]
-    pub(crate) fn with_client_certificate(self, secret: Option<&Arc<str>>) -> Self {
-        match self {
-            Self::Oauth2(plan) => {
-                Self::Oauth2(Arc::new(Oauth2Plan { client_certificate: secret.cloned(), ..Arc::unwrap_or_clone(plan) }))
-            }
-            other => other,
-        }
-    }
-}
-
 /// One key of a Secret in the instance's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretKey {
@@ -357,6 +346,8 @@ pub struct CallbackPlan {
     pub headers_secret: Option<String>,
     /// How requests are authenticated.
     pub auth: Arc<AuthPlan>,
+    /// What its connections have of their own in TLS, also those to the token endpoint.
+    pub tls: Option<Arc<TlsPlan>>,
     /// Requests under way at once, for all resources of the instance.
     pub max_in_flight: u32,
     /// Deadline of one request.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::TlsPlan;
 use super::field_path::FieldPath;
 use super::placeholders::Placeholders;
 use super::problems::{invalid, span};
@@ -54,8 +55,8 @@ pub struct Oauth2Plan {
     pub client_for_refresh: ClientPlace,
     /// Name of the Secret with `client_id`, `client_secret`, and `refresh_token` or `code`.
     pub secret: String,
-    /// Name of the Secret with the client certificate (RFC 8705).
-    pub client_certificate: Option<Arc<str>>,
+    /// What connections to the token endpoint have of their own in TLS.
+    pub tls: Option<Arc<TlsPlan>>,
     /// What signed assertions say.
     pub jwt: JwtPlan,
     /// How an answer of the token endpoint is read.
@@ -118,7 +119,12 @@ impl Oauth2Plan {
         // Scopes are asked for at the consent, not at a refresh (RFC 6749 §6).
         part(&if self.keeps_tokens() { String::new() } else { self.scopes.join(" ") });
         part(self.audience.as_deref().unwrap_or_default());
-        part(self.client_certificate.as_deref().unwrap_or_default());
+        let tls = self.tls.as_deref();
+        part(tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default());
+        // Nothing where there is none, as versions before that field wrote it.
+        if let Some(bundle) = tls.and_then(|tls| tls.ca_bundle.as_ref()) {
+            part(&format!("{} {}", bundle.name, bundle.key));
+        }
         for (name, value) in &self.extra_parameters {
             part(name);
             part(value);
@@ -243,7 +249,7 @@ pub(super) fn plan(
                 client_for_code,
                 client_for_refresh,
                 secret: over.secret_ref.name.clone(),
-                client_certificate: None,
+                tls: None,
                 jwt,
                 response,
                 refresh,

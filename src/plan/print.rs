@@ -11,6 +11,7 @@ use super::deleted_list;
 use super::delta::{DeltaForm, DeltaPlan};
 use super::id::IdPlan;
 use super::shaping::PrintedShaping;
+use super::tls::PrintedTls;
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, ConfirmPlan, DateField, DeletedFlag, EventFormat, Oauth2Plan};
 use super::{
     Order, PaginationPlan, PollPlan, RecordsAs, ResourcePlan, SecretKey, SnapshotPlan, StartFrom, TokenPlace, ValueAt,
@@ -58,6 +59,8 @@ struct PrintedCallback {
     headers: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<String>,
+    #[serde(flatten)]
+    tls: PrintedTls,
     max_in_flight: u32,
     timeout: String,
 }
@@ -82,8 +85,8 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
     auth: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_certificate: Option<String>,
+    #[serde(flatten)]
+    tls: PrintedTls,
     #[serde(skip_serializing_if = "Option::is_none")]
     records_path: Option<String>,
     records_as: &'static str,
@@ -179,6 +182,7 @@ impl From<&CallbackPlan> for PrintedCallback {
             signature: callback.signature.as_ref().map(secret),
             headers: callback.headers_secret.as_ref().map(|name| format!("every key of Secret {name}")),
             auth: (*callback.auth != AuthPlan::None).then(|| auth(&callback.auth)),
+            tls: PrintedTls::of(callback.tls.as_deref()),
             max_in_flight: callback.max_in_flight,
             timeout: duration::print(callback.timeout),
         }
@@ -201,10 +205,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 .collect(),
             body: request.body.as_ref().map(|own| shown_json("", body(own))),
             auth: auth(&resource.auth),
-            client_certificate: resource
-                .client_certificate
-                .as_ref()
-                .map(|name| format!("tls.crt and tls.key of Secret {name}")),
+            tls: PrintedTls::of(resource.tls.as_deref()),
             records_path: extract.records_path.as_ref().map(ToString::to_string),
             records_as: match extract.records_as {
                 RecordsAs::List => "List",
@@ -328,7 +329,7 @@ fn oauth2(plan: &Oauth2Plan) -> String {
     text
 }
 
-fn secret(secret: &SecretKey) -> String {
+pub(super) fn secret(secret: &SecretKey) -> String {
     format!("key {} of Secret {}", secret.key, secret.name)
 }
 

@@ -10,9 +10,9 @@ use super::authentication::Root;
 use super::id::IdPlan;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
-use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
+use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom, TlsPlan};
 use super::{authentication, changes, deleted_list, delta, detail, extract, feed, for_each, full_sweep, overlay};
-use super::{max_age, request, result_cap, snapshot, start_from};
+use super::{max_age, request, result_cap, snapshot, start_from, tls};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::{IMPORTED_NAME, InstanceRef};
@@ -61,10 +61,10 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     let mut placeholders = Placeholders::new(&spec.parameters, &connector.parameters_for(&merged, has_value))?;
 
     let base = problems.keep(request::base_url(spec, connector, &mut placeholders));
-    let client_certificate = spec.tls.as_ref().map(|tls| Arc::from(tls.client_certificate_ref.name.as_str()));
+    let tls = problems.keep(tls::plan("spec.tls", spec.tls.as_ref())).flatten();
     let auth = problems
         .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut placeholders))
-        .map(|auth| Arc::new(auth.with_client_certificate(client_certificate.as_ref())));
+        .map(|auth| Arc::new(auth.with_tls(tls.as_ref())));
     let start_from = problems.keep(start_from::plan(spec, connector));
     let callback = problems.keep_all(callback(&spec.callback, &mut placeholders)).map(Arc::new);
 
@@ -77,7 +77,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
         let parts = Parts {
             base: base.as_ref(),
             auth: auth.as_ref(),
-            client_certificate: client_certificate.as_ref(),
+            tls: tls.as_ref(),
             start_from,
             connector: spec.connector.as_deref(),
             limits: connector,
@@ -141,7 +141,7 @@ const NAMED: usize = 10;
 struct Parts<'a> {
     base: Option<&'a Url>,
     auth: Option<&'a Arc<super::AuthPlan>>,
-    client_certificate: Option<&'a Arc<str>>,
+    tls: Option<&'a Arc<TlsPlan>>,
     start_from: Option<StartFrom>,
     connector: Option<&'a str>,
     limits: &'a ConnectorSpec,
@@ -189,7 +189,7 @@ impl Parts<'_> {
                 meaning: meaning(self.connector, &request.origin, &extract.id, for_each::scope(resource)),
                 request,
                 auth: self.auth?.clone(),
-                client_certificate: self.client_certificate.cloned(),
+                tls: self.tls.cloned(),
                 extract: extract::shared(extract),
                 change_by: change_by?,
                 compare_content: resource
@@ -266,13 +266,15 @@ fn callback(callback: &Callback, placeholders: &mut Placeholders) -> Result<Call
     });
     let auth = problems.keep_all(authentication::plan(Root::Callback, callback.auth.as_ref(), None, placeholders));
     let format = problems.keep(event_format(callback));
+    let tls = problems.keep(tls::plan("spec.callback.tls", callback.tls.as_ref())).flatten();
     match (url, timeout, max_in_flight, auth, format, problems.0.is_empty()) {
         (Some(url), Some(timeout), Some(max_in_flight), Some(auth), Some(format), true) => Ok(CallbackPlan {
             url,
             format,
             signature: callback.signature.as_ref().map(|signature| (&signature.secret_ref).into()),
             headers_secret: callback.headers_secret_ref.as_ref().map(|secret| secret.name.clone()),
-            auth: Arc::new(auth),
+            auth: Arc::new(auth.with_tls(tls.as_ref())),
+            tls,
             max_in_flight,
             timeout,
         }),

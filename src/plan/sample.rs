@@ -38,7 +38,7 @@ pub fn resource() -> ResourcePlan {
             body: None,
         },
         auth: Arc::new(AuthPlan::None),
-        client_certificate: None,
+        tls: None,
         extract: Arc::new(ExtractPlan {
             records_path: None,
             records_as: RecordsAs::List,
@@ -93,6 +93,7 @@ pub fn instance(resource: ResourcePlan) -> PollPlan {
             signature: None,
             headers_secret: None,
             auth: Arc::new(AuthPlan::None),
+            tls: None,
             max_in_flight: 8,
             timeout: Duration::from_secs(15),
         }),
@@ -115,7 +116,7 @@ pub fn oauth2() -> Oauth2Plan {
         client_for_code: ClientPlace::Basic,
         client_for_refresh: ClientPlace::Basic,
         secret: "oauth".to_owned(),
-        client_certificate: None,
+        tls: None,
         jwt: super::JwtPlan { issuer: None, subject: None, audience: None, lifetime: Duration::from_mins(1) },
         response: TokenResponsePlan {
             access_token: path("access_token"),

@@ -141,7 +141,7 @@ async fn prepare_access<'a>(
     resource: &ResourcePlan,
 ) -> Result<Access<'a>, Problem> {
     let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
-    access.with_certificate(resource.client_certificate.as_deref())
+    access.with_tls(resource.tls.as_deref())
 }
 
 /// One poll of one resource.

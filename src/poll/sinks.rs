@@ -33,6 +33,7 @@ pub(super) async fn open_outbox<'a>(
         Admission::Open | Admission::Probe => {}
     }
     let access = Access::prepare(instance.requester(core), "spec.callback.auth", &plan.callback.auth).await;
+    let access = access.and_then(|access| access.with_tls(plan.callback.tls.as_deref()));
     let access = access.map_err(Outcome::CallbackUnusable)?;
     let envelope = Envelope::of(plan, identity, core.cluster.as_deref());
     let sink = HttpSink::new(callback, access, &plan.instance, envelope, &core.egress, &core.metrics);

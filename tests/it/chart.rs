@@ -10,6 +10,7 @@ use crate::rig::control_plane::{Namespace, Run};
 
 mod conforming;
 mod endured;
+mod forwarded;
 mod healthy;
 mod installed;
 mod kustomized;

@@ -23,6 +23,7 @@ use crate::rig::{PATIENCE, is_installed, leave_out};
 mod led;
 mod led_through;
 mod plugin;
+mod terminal;
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
     let mut command = binary();

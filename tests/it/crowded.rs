@@ -1,12 +1,15 @@
 //! Many in one process: those that hang, and those that send much, take nothing that the others need.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 
 use crate::rig;
 use crate::rig::client;
@@ -16,14 +19,18 @@ use crate::rig::pollinator::{Row, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 
+/// Each takes a request of the process for as long as it hangs.
+const HANGING: usize = 1_000;
 /// More than version 0.1.0 had permits.
-const HANGING: usize = 320;
+const AT_ONCE: usize = 320;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Hosts that take connections and never answer, each at a port of its own.
 struct Silence {
     hosts: Vec<String>,
     held: Arc<(Mutex<Vec<TcpStream>>, Condvar)>,
+    /// Takes their connections; dropped, it takes no more.
+    _runtime: Runtime,
     has_ended: Arc<AtomicBool>,
 }
 
@@ -31,13 +38,13 @@ impl Silence {
     fn start(hosts: usize) -> Self {
         let held: Arc<(Mutex<Vec<TcpStream>>, Condvar)> = Arc::default();
         let has_ended = Arc::new(AtomicBool::new(false));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let listen = |_| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
             let address = listener.local_addr().expect("a bound socket has an address");
             let (kept, ended) = (Arc::clone(&held), Arc::clone(&has_ended));
-            // it ends with the process of the tests, as all that listen to nobody do
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
+            runtime.spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
                     if ended.load(Ordering::SeqCst) {
                         continue;
                     }
@@ -47,7 +54,8 @@ impl Silence {
             });
             format!("http://{address}")
         };
-        Self { hosts: (0..hosts).map(listen).collect(), held, has_ended }
+        let hosts = (0..hosts).map(listen).collect();
+        Self { hosts, held, _runtime: runtime, has_ended }
     }
 
     /// From now on connections are closed as soon as they are taken.
@@ -64,7 +72,7 @@ impl Silence {
 }
 
 #[test]
-fn hundreds_of_hanging_hosts_delay_no_poll_of_an_instance_that_answers() {
+fn a_thousand_hanging_hosts_delay_no_poll_of_an_instance_that_answers() {
     let silence = Silence::start(HANGING);
     let (receiver, healthy) = (Receiver::start(), Provider::start());
     let instance = |name: &str, url: &str| Instance::new(name, url, &receiver.url(name));
@@ -76,7 +84,7 @@ fn hundreds_of_hanging_hosts_delay_no_poll_of_an_instance_that_answers() {
     }));
     let site = Site::new(&documents);
     let pollinator = site.start();
-    silence.wait_connections(HANGING);
+    silence.wait_connections(AT_ONCE);
     pollinator.wait_ready("healthy");
     let before = healthy.asked();
     for round in 0..5 {

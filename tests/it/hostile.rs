@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::rig;
 use crate::rig::faults;
 use crate::rig::http::{Answer, Ask, Body, Server};
-use crate::rig::manifest::Instance;
+use crate::rig::manifest::{self, Instance};
 use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
@@ -238,4 +238,38 @@ fn loopback_can_be_denied_as_in_the_operator() {
     let pollinator = site.spawn(command);
     pollinator.wait_reason("inner", "EgressDenied");
     assert_eq!(provider.connections(), 0);
+}
+
+/// Providers, token endpoints and callbacks alike.
+#[test]
+fn ports_that_are_not_allowed_are_never_connected_to() {
+    let (provider, elsewhere) = (Provider::start(), Provider::start());
+    let (receiver, hidden) = (Receiver::start(), Receiver::start());
+    let instance = |name: &str, base: &str, callback: &Receiver| Instance::new(name, base, &callback.url(name)).basic_auth();
+    let grant = "oauth2: {grant: ClientCredentials, tokenUrl: \"URL/token\", secretRef: {name: oauth}}";
+    let oauth = Instance { auth: grant.replace("URL", &elsewhere.url()), ..instance("token", &provider.url(), &receiver) };
+    let secret = manifest::secret("oauth", &[("client_id", "id"), ("client_secret", "secret")]);
+    let site = Site::new(&[
+        instance("allowed", &provider.url(), &receiver).yaml(),
+        instance("provider", &elsewhere.url(), &receiver).yaml(),
+        oauth.yaml(),
+        secret,
+        instance("callback", &provider.url(), &hidden).earliest().yaml(),
+    ]);
+    provider.create("one");
+    let mut command = site.command();
+    command.arg(format!("--allow-ports={},{}", provider.address().port(), receiver.address().port()));
+    let pollinator = site.spawn(command);
+    pollinator.wait_ready("allowed");
+    for (name, field, port) in [
+        ("provider", "baseUrl: ", elsewhere.address().port()),
+        ("token", "oauth2.tokenUrl: ", elsewhere.address().port()),
+        ("callback", "callback.url: ", hidden.address().port()),
+    ] {
+        let told = pollinator.wait_for(name, "denied", |row| row.tells("EgressDenied")).told("EgressDenied");
+        let fitting =
+            |told: &str| told.contains(field) && told.contains(&format!("port {port}")) && told.contains("--allow-ports");
+        assert!(told.as_deref().is_some_and(fitting), "{name}: {told:?}");
+    }
+    assert_eq!((elsewhere.connections(), hidden.posts("callback").len()), (0, 0));
 }

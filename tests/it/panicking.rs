@@ -57,7 +57,7 @@ fn a_job_that_panics_ends_alone_and_goes_on_once_it_can() {
         let store = Arc::new(Panicking { folder: Arc::clone(&folder), is_broken: Arc::clone(&is_broken) });
         let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
         async move {
-            let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).expect("a client");
+            let egress = Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() }).expect("a client");
             let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets.clone()), store, folder);
             let (commands, orders) = mpsc::channel(1);
             commands.send(reload::first(&definitions)).await.expect("there is room for one");

@@ -67,6 +67,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- range .Values.operator.allowEgress }}
 - --allow-egress={{ . }}
 {{- end }}
+{{- with .Values.operator.allowPorts }}
+- --allow-ports={{ join "," . }}
+{{- end }}
 {{- with .Values.operator.secretLabel }}
 - --secret-label={{ . }}
 {{- end }}

@@ -155,7 +155,7 @@ impl Credential {
         while rounds < MAX_ROUNDS {
             self.save_unsaved(&mut inner, wish.user).await?;
             let material = Material::read(plan, namespace, secret.clone())?;
-            let material = material.with_certificate(plan, namespace, &*self.parts.secrets, Utc::now())?;
+            let material = material.with_tls(plan, namespace, &*self.parts.secrets, Utc::now())?;
             let takeover = self.takeover(plan, &material, wish.user);
             let (stored, version) = if plan.keeps_tokens() {
                 if !self.has_moved(wish.user) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::Utc;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -12,9 +13,9 @@ use super::parts::{Holds, Parts};
 use super::problem;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
-use crate::auth::{RequestAuth, identity, prepare};
+use crate::auth::{RequestAuth, identity, prepare, tls_identity};
 use crate::observe::span;
-use crate::plan::{AuthPlan, Oauth2Plan};
+use crate::plan::{AuthPlan, Oauth2Plan, ResourcePlan};
 
 /// The credentials of all instances of this process.
 pub struct Credentials {
@@ -107,6 +108,16 @@ impl Credentials {
             ))
         })?;
         self.bearer(plan, &key.secret, &token.token)
+    }
+
+    /// The same with the TLS of the resource, for commands that make it once.
+    ///
+    /// # Errors
+    /// As [`Credentials::authorize`], and what is wrong with a certificate or authorities.
+    pub async fn authorize_once(&self, resource: &ResourcePlan, user: &InstanceId) -> Result<RequestAuth, Problem> {
+        let auth = self.authorize(&resource.auth, user, Arc::new(|| true), None).await?;
+        let identity = resource.tls.as_deref().map(|tls| tls_identity(tls, user.namespace(), &*self.parts.secrets, Utc::now()));
+        Ok(auth.with_identity(identity.transpose()?.flatten()))
     }
 
     /// Whether the authentication is still the one that would be made now. If not, it is made again before it is refused.

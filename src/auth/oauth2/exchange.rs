@@ -1,5 +1,6 @@
 //! The code of a consent that was given at the connect page → tokens that are kept.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -80,9 +81,12 @@ pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId, conse
 async fn material(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId) -> Result<Material, Problem> {
     let secret = parts.secrets.get_anew(user.namespace(), &plan.secret).await?;
     let mut material = Material::read(plan, user.namespace(), secret)?;
-    if let Some(name) = plan.client_certificate.as_deref() {
-        let secret = parts.secrets.get_anew(user.namespace(), name).await?;
-        material.identity = Some(identity_in(user.namespace(), name, secret, Utc::now())?);
+    if let Some(tls) = plan.tls.as_deref() {
+        let mut read = BTreeMap::new();
+        for name in tls.secrets() {
+            read.insert(name, parts.secrets.get_anew(user.namespace(), name).await?);
+        }
+        material.identity = identity_in(tls, user.namespace(), &read, Utc::now())?;
     }
     Ok(material)
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::super::client_identity;
 use super::super::secrets::{Referenced, Secret, Secrets};
+use super::super::tls_identity;
 use super::problem::consent_missing;
 use super::stored::Fingerprint;
 use crate::api::auth::{ClientPlace, Grant};
@@ -26,7 +26,7 @@ pub struct Material {
     pub key_id: Option<String>,
     /// A refresh token or a code. That it is missing or unusable does not matter once there are tokens.
     pub source: Result<Source, Problem>,
-    /// The client certificate (RFC 8705).
+    /// The client certificate (RFC 8705), and the authorities that are trusted in addition.
     pub identity: Option<Arc<Identity>>,
 }
 
@@ -68,19 +68,18 @@ impl Material {
         Fingerprint::of(salt, &parts)
     }
 
-    /// The same with the client certificate that the plan names.
+    /// The same with the client certificate and the authorities that the plan names.
     ///
     /// # Errors
-    /// It cannot be used.
-    pub fn with_certificate(
+    /// They cannot be used.
+    pub fn with_tls(
         self,
         plan: &Oauth2Plan,
         namespace: &str,
         secrets: &dyn Secrets,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let name = plan.client_certificate.as_deref();
-        let identity = name.map(|name| client_identity(namespace, name, secrets, now)).transpose()?;
+        let identity = plan.tls.as_deref().map(|tls| tls_identity(tls, namespace, secrets, now)).transpose()?.flatten();
         Ok(Self { identity, ..self })
     }
 

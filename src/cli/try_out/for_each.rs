@@ -29,7 +29,7 @@ pub(super) async fn try_lists(
 ) -> Result<(), Problem> {
     // A folder knows an instance by its name alone.
     let user = InstanceId::new(plan.instance.clone(), "");
-    let auth = credentials.authorize(&resource.auth, &user, Arc::new(|| true), None).await?;
+    let auth = credentials.authorize_once(resource, &user).await?;
     for list in lists(asker, &plan.instance, resource, &auth).await? {
         if list.list_of.is_some() {
             output::line(format_args!("{}, list {}", plan.instance, one_line(&list.name)));

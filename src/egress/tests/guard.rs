@@ -26,9 +26,23 @@ async fn denied_addresses_are_never_connected_to() {
 async fn an_allowed_host_is_asked_and_no_other() {
     let url = bytes_server(answer("", b"ok")).await;
     let port = url.port().expect("port");
-    let egress = Egress::new(EgressPolicy { allow: vec![AllowRule::parse("localhost").expect("rule")], allow_loopback: false })
-        .expect("client");
+    let egress =
+        Egress::new(EgressPolicy { allow: vec![AllowRule::parse("localhost").expect("rule")], ..EgressPolicy::default() })
+            .expect("client");
     let named = Url::parse(&format!("http://localhost:{port}/")).expect("url");
     assert_eq!(egress.send(get(&named)).await.expect("answer").body, "ok");
     assert!(matches!(egress.send(get(&url)).await, Err(EgressError::Denied(_))));
+}
+
+#[tokio::test]
+async fn a_port_that_is_not_named_is_never_connected_to() {
+    let (url, trap) = (bytes_server(answer("", b"ok")).await, Trap::set());
+    let ports = vec![url.port().expect("port")];
+    let egress = Egress::new(EgressPolicy { allow_loopback: true, ports, ..EgressPolicy::default() }).expect("client");
+    assert_eq!(egress.send(get(&url)).await.expect("answer").body, "ok");
+    for host in ["127.0.0.1", "localhost"] {
+        let other = Url::parse(&format!("http://{host}:{}/", trap.port())).expect("url");
+        assert_eq!(egress.send(get(&other)).await.err(), Some(EgressError::DeniedPort(trap.port())));
+    }
+    assert!(!trap.was_touched());
 }

@@ -35,7 +35,7 @@ fn client(port: u16, told: &'static [Told]) -> (Egress, Url) {
         .boxed()
     };
     let allow = vec![AllowRule::parse("127.0.0.1").expect("a rule")];
-    let egress = Egress::resolving(EgressPolicy { allow, allow_loopback: false }, Arc::new(lookup)).expect("a client");
+    let egress = Egress::resolving(EgressPolicy { allow, ..EgressPolicy::default() }, Arc::new(lookup)).expect("a client");
     (egress, Url::parse(&format!("http://api.example:{port}/")).expect("url"))
 }
 
@@ -86,7 +86,7 @@ async fn names_inside_a_cluster_are_judged_by_their_address_like_all_others() {
         async move { Ok(vec![found.expect("one of these names").parse().expect("an address")]) }.boxed()
     };
     let egress = |allow: Vec<AllowRule>| {
-        Egress::resolving(EgressPolicy { allow, allow_loopback: false }, Arc::new(lookup)).expect("a client")
+        Egress::resolving(EgressPolicy { allow, ..EgressPolicy::default() }, Arc::new(lookup)).expect("a client")
     };
     for (name, _) in inside {
         let url = Url::parse(&format!("http://{name}:8080/")).expect("a URL");

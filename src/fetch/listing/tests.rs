@@ -85,7 +85,7 @@ impl Provider {
                 body: None,
             },
             auth: Arc::new(AuthPlan::None),
-            client_certificate: None,
+            tls: None,
             extract: Arc::new(ExtractPlan {
                 records_path: None,
                 records_as: RecordsAs::List,
@@ -125,7 +125,7 @@ impl Provider {
 }
 
 fn asker() -> Asker {
-    let policy = EgressPolicy { allow: Vec::new(), allow_loopback: true };
+    let policy = EgressPolicy { allow_loopback: true, ..EgressPolicy::default() };
     Asker {
         egress: Egress::new(policy).unwrap(),
         hosts: HostBudget::default(),

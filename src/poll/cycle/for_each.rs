@@ -81,7 +81,7 @@ async fn round(
     for chunk in values.chunks(CHUNK) {
         let lists: Vec<_> = chunk.iter().map(|value| plan_of(instance, resource, value)).collect();
         let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
-        let mut access = access.with_certificate(resource.client_certificate.as_deref())?;
+        let mut access = access.with_tls(resource.tls.as_deref())?;
         for (value, list) in chunk.iter().zip(&lists) {
             *next = Some(Arc::clone(value));
             if instance.stop.is_cancelled() {

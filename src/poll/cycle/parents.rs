@@ -59,7 +59,7 @@ async fn gather(
     passes: u32,
 ) -> Result<Option<Found>, Problem> {
     let access = Access::prepare(instance.requester(core), "spec.auth", &list.auth).await?;
-    let mut access = access.with_certificate(list.client_certificate.as_deref())?;
+    let mut access = access.with_tls(list.tls.as_deref())?;
     let known_path = instance.state().resources.get(&*list.name).and_then(|own| own.records_path.clone());
     let key = &instance.plan.instance;
     let seed = schedule::seed(&instance.state().uid, &list.name);

@@ -3,7 +3,7 @@
 use super::{Condition, Observed};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::fetch::contact::Contact;
-use crate::plan::{AuthPlan, PollPlan};
+use crate::plan::{AuthPlan, PollPlan, ResourcePlan};
 
 /// `ProviderReachable` and `Authenticated`, each worst of all resources; unknown until an answer shows it.
 pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) -> [Condition; 2] {
@@ -14,7 +14,8 @@ pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) ->
         None if seen => Condition::new(kind, ConditionStatus::True, Reason::Polling, fine),
         None => Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, unknown),
     };
-    let anonymous = plan.resources.iter().all(|own| matches!(*own.auth, AuthPlan::None) && own.client_certificate.is_none());
+    let shows = |own: &ResourcePlan| own.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some());
+    let anonymous = plan.resources.iter().all(|own| matches!(*own.auth, AuthPlan::None) && !shows(own));
     let (accepted, open) = if anonymous {
         ("the provider answers without credentials", "no answer has shown yet whether the provider needs credentials")
     } else {

@@ -47,7 +47,7 @@ fn retry(pace: Pace, cause: HttpCause) -> Delivery {
 }
 
 fn egress() -> Egress {
-    Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap()
+    Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() }).unwrap()
 }
 
 fn key(text: &str) -> Key {

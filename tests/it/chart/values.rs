@@ -157,6 +157,9 @@ struct Operator {
     /// public addresses only.
     #[schemars(inner(regex(pattern = allow_rule())))]
     allow_egress: Vec<String>,
+    /// The only TCP ports that providers, token endpoints and callbacks may use, such as [443, 8443]. Empty: every port.
+    #[schemars(inner(range(min = 1, max = 65535)))]
+    allow_ports: Vec<i32>,
     /// Label that Secrets must have before instances may use them, as key or key=value. Empty: instances may use every Secret of their
     /// namespace.
     #[schemars(regex(pattern = required_label()), length(max = 380))]

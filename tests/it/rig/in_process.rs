@@ -146,7 +146,7 @@ fn runtime() -> Runtime {
 }
 
 fn egress() -> Egress {
-    Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).expect("a client")
+    Egress::new(EgressPolicy { allow_loopback: true, ..EgressPolicy::default() }).expect("a client")
 }
 
 impl Running {

@@ -155,6 +155,10 @@ impl Receiver {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(script);
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The callback URL of one instance; the path tells instances apart.
     pub fn url(&self, instance: &str) -> String {
         format!("http://{}/{instance}", self.address)

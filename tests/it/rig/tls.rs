@@ -1,4 +1,4 @@
-//! TLS in front of a double, which demands a client certificate.
+//! TLS in front of a double, which may demand a client certificate.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -48,14 +48,22 @@ impl Authority {
 pub struct TlsFront {
     address: SocketAddr,
     acceptor: Arc<Mutex<TlsAcceptor>>,
-    servers: Arc<Authority>,
     task: JoinHandle<()>,
 }
 
 impl TlsFront {
     /// In front of `behind`, with a certificate of `servers`; clients need one of `clients`.
-    pub fn start(behind: SocketAddr, servers: Arc<Authority>, clients: &Authority) -> Self {
-        let acceptor = Arc::new(Mutex::new(acceptor(&servers, clients)));
+    pub fn start(behind: SocketAddr, servers: &Authority, clients: &Authority) -> Self {
+        Self::start_with(behind, acceptor(servers, Some(clients)))
+    }
+
+    /// The same for all clients.
+    pub fn open(behind: SocketAddr, servers: &Authority) -> Self {
+        Self::start_with(behind, acceptor(servers, None))
+    }
+
+    fn start_with(behind: SocketAddr, acceptor: TlsAcceptor) -> Self {
+        let acceptor = Arc::new(Mutex::new(acceptor));
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free loopback port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let current = Arc::clone(&acceptor);
@@ -71,7 +79,7 @@ impl TlsFront {
                 });
             }
         });
-        Self { address, acceptor, servers, task }
+        Self { address, acceptor, task }
     }
 
     pub fn url(&self) -> String {
@@ -79,8 +87,13 @@ impl TlsFront {
     }
 
     /// From the next connection on, clients need a certificate of these.
-    pub fn demand(&self, clients: &Authority) {
-        *lock(&self.acceptor) = acceptor(&self.servers, clients);
+    pub fn demand(&self, servers: &Authority, clients: &Authority) {
+        *lock(&self.acceptor) = acceptor(servers, Some(clients));
+    }
+
+    /// From the next connection on, its certificate is one of these.
+    pub fn serve(&self, servers: &Authority) {
+        *lock(&self.acceptor) = acceptor(servers, None);
     }
 }
 
@@ -90,19 +103,25 @@ impl Drop for TlsFront {
     }
 }
 
-fn acceptor(servers: &Authority, clients: &Authority) -> TlsAcceptor {
+fn acceptor(servers: &Authority, clients: Option<&Authority>) -> TlsAcceptor {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate().expect("a key");
     let certificate = params.signed_by(&key, &servers.issuer).expect("a certificate");
-    let mut roots = RootCertStore::empty();
-    roots.add(clients.der.clone()).expect("an authority");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let verifier = match clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.der.clone()).expect("an authority");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+            verifier.build().expect("an authority")
+        }
+    };
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_client_cert_verifier(verifier.build().expect("an authority"))
+        .with_client_cert_verifier(verifier)
         .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))
         .expect("a certificate");
     TlsAcceptor::from(Arc::new(config))

@@ -305,9 +305,12 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
         .collect();
     let records = events
         .iter()
-        .map(|event| match event.is_truncated() {
-            false => OldRecord::Sent(nulls::without(&event.data)),
-            true => OldRecord::Truncated { id: &event.object_id, truncated: true },
+        .map(|event| {
+            if event.is_truncated() {
+                OldRecord::Truncated { id: &event.object_id, truncated: true }
+            } else {
+                OldRecord::Sent(nulls::without(&event.data))
+            }
         })
         .collect();
     let resource = events.first().map_or("", |event| &*event.resource);

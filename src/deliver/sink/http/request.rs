@@ -80,7 +80,7 @@ impl PreparedCallback {
         let started = std::time::Instant::now();
         let mut request = self.request(encode(self.plan.format, post.envelope, events));
         auth.apply(&mut request);
-        let sent = post.egress.send(request).await;
+        let sent = post.egress.send_as(request, auth.identity.as_deref()).await;
         post.metrics.delivery(started.elapsed());
         post.metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
         let delivery = match &sent {

@@ -120,6 +120,16 @@ static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     found.map_err(|why| skip("tests with Helm", &why)).ok()
 });
 
+static STREAMING: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let found = tools::STREAMING.provide().and_then(|folder| tools::tool(&folder, "streaming"));
+    found.map_err(|why| skip("tests with port-forwards", &why)).ok()
+});
+
+/// Where the streaming server of a kubelet is. `None`: it cannot be had here, which one loud line said.
+pub fn streaming_server() -> Option<&'static Path> {
+    STREAMING.as_deref()
+}
+
 /// Where Helm is. `None`: it cannot be had here, which one loud line said.
 pub fn helm() -> Option<&'static Path> {
     turns::take();
@@ -134,7 +144,7 @@ pub fn kubectl_alone() -> Option<&'static Path> {
 
 /// Builds every tool that is not there, Helm included, and fetches what tests read; an error says what is missing.
 pub fn build_tools() -> Result<(), String> {
-    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM, tools::PROMQL] {
+    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM, tools::PROMQL, tools::STREAMING] {
         module.provide()?;
     }
     tools::definitions().map(drop)

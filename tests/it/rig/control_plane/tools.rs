@@ -43,6 +43,13 @@ pub const KUBECONFORM: Module = Module {
     tools: &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")],
 };
 
+/// The server of port-forwards, which `main.go` there makes of Kubernetes' own code.
+pub const STREAMING: Module = Module {
+    name: "streaming",
+    pins: "k8s.io/cri-streaming",
+    tools: &[("streaming", "pollinator.dev/control-plane/streaming")],
+};
+
 /// The parser of Prometheus' expressions, which `main.go` there feeds.
 pub const PROMQL: Module = Module {
     name: "promql",

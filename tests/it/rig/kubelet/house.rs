@@ -1,11 +1,12 @@
 //! What the pods of a kubelet share, and what the test sees of them.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kube::Client;
 
 use super::image::Image;
+use super::port_forward::Streaming;
 use super::prober::Prober;
 use super::sandbox::Process;
 
@@ -18,6 +19,8 @@ pub struct House {
     pub node: String,
     pub api_server: (String, String),
     pub prober: Prober,
+    /// What port-forwards are handed on to, once the test has asked for it.
+    pub streaming: OnceLock<Streaming>,
     /// Running containers and all logs, for the test.
     pub residents: Mutex<Vec<Resident>>,
 }

@@ -3,7 +3,7 @@
 //! It registers a node of its own, binds pods to it (there is no scheduler), makes each container a process ([`sandbox`]) with the
 //! arguments and variables ([`launching`], [`environment`], [`expand`]) and volumes ([`volumes`], [`sources`]) of its spec, probes it ([`probe`],
 //! [`prober`]), starts it again ([`backoff`]), writes the pod's status ([`status`]), and ends it with SIGTERM, its grace, and
-//! SIGKILL ([`pod`]). It serves logs ([`server`]). Images are names for programs of this machine ([`image`]).
+//! SIGKILL ([`pod`]). It serves logs ([`server`]) and port-forwards ([`port_forward`]). Images are names for programs of this machine ([`image`]).
 //!
 //! A pod's address is one of loopback's 16 million, so that two pods may listen at one port. What listens at all addresses is
 //! told to listen at the pod's alone. Services lead nowhere: endpoints may not be of loopback, and nobody plays kube-proxy or DNS.
@@ -18,6 +18,7 @@ pub mod image;
 mod launching;
 mod node;
 mod pod;
+mod port_forward;
 mod probe;
 mod prober;
 mod sandbox;
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -46,12 +47,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use super::control_plane::{ControlPlane, Namespace, Run};
+use super::control_plane::{ControlPlane, Namespace, Run, streaming_server};
 use super::{PATIENCE, canary, skip};
 use environment::Place;
 use house::{House, Resident};
 use image::Image;
 use pod::{News, Worker};
+use port_forward::Streaming;
 use prober::Prober;
 
 /// How long the last words to the API server may take.
@@ -106,6 +108,7 @@ impl Kubelet {
             node: node.clone(),
             api_server: (host.to_owned(), port.to_owned()),
             prober: Prober::new(),
+            streaming: OnceLock::new(),
             residents: Mutex::default(),
         });
         let acceptor = TlsAcceptor::from(plane.identity().leaf().server_config());
@@ -113,6 +116,13 @@ impl Kubelet {
         runtime.spawn(server::serve(listener, acceptor, Arc::clone(&house)));
         runtime.spawn(follow(Arc::clone(&house), namespace.to_owned()));
         Some(Self { runtime: Some(runtime), house, namespace: namespace.to_owned(), folder })
+    }
+
+    /// Serves `kubectl port-forward` from now on. `None`: this machine cannot, which one loud line said.
+    pub fn serve_port_forwards(&self) -> Option<()> {
+        let program = streaming_server()?;
+        self.house.streaming.get_or_init(|| Streaming::start(program, self.folder.path()));
+        Some(())
     }
 
     /// Name of the node, for `kubectl drain`.

@@ -1,4 +1,4 @@
-//! What a kubelet serves: the logs of its containers, for `kubectl logs` and `helm test --logs`.
+//! What a kubelet serves: the logs of its containers, for `kubectl logs` and `helm test --logs`, and `kubectl port-forward`.
 
 use std::convert::Infallible;
 use std::io::SeekFrom;
@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::house::{House, Resident};
+use super::port_forward;
 
 /// How soon a log that is followed is looked at again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -32,9 +33,9 @@ pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, house: Arc<Hous
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(|request| {
                 let house = Arc::clone(&house);
-                async move { Ok::<_, Infallible>(answer(&house, &request).await) }
+                async move { Ok::<_, Infallible>(answer(&house, request).await) }
             });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
         });
     }
 }
@@ -62,12 +63,16 @@ impl Wanted {
     }
 }
 
-async fn answer(house: &Arc<House>, request: &Request<Incoming>) -> Response<Body> {
-    let decoded = percent_decode_str(request.uri().path()).decode_utf8_lossy();
+async fn answer(house: &Arc<House>, request: Request<Incoming>) -> Response<Body> {
+    let decoded = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
     let parts: Vec<_> = decoded.trim_start_matches('/').split('/').collect();
+    if let ["portForward", namespace, pod] = parts[..] {
+        let pod = (namespace.to_owned(), pod.to_owned());
+        return port_forward::hand_on(house, request, pod).await;
+    }
     let wanted = Wanted::of(request.uri().query().unwrap_or_default());
     let ["containerLogs", _, pod, container] = parts[..] else {
-        return refusal(StatusCode::NOT_FOUND, "this kubelet serves containerLogs alone");
+        return refusal(StatusCode::NOT_FOUND, "this kubelet serves containerLogs and portForward alone");
     };
     let runs: Vec<_> = house.residents().iter().filter(|one| one.pod == pod && one.container == container).cloned().collect();
     let Some(resident) = runs.iter().rev().nth(usize::from(wanted.previous)) else {
@@ -126,7 +131,7 @@ fn tail(text: &[u8], lines: Option<usize>) -> &[u8] {
     }
 }
 
-fn refusal(status: StatusCode, message: &str) -> Response<Body> {
+pub fn refusal(status: StatusCode, message: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(message.to_owned()));
     *response.status_mut() = status;
     response
