@@ -241,6 +241,8 @@ words! {
         ResultCapReached,
         /// The provider no longer accepts the token of the last poll, so the list was read whole.
         DeltaTokenExpired,
+        /// No token holds for the request as it is, so the list was read whole.
+        DeltaTokenMissing,
         /// No poll succeeded for longer than the provider lists changes.
         CursorOutOfReach,
         /// The provider's clock is behind the cursor, which it moved there before.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use http::HeaderMap;
 use url::{Origin, Url};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::evidence::{Evidence, Reach, asks_for_size};
 pub use super::position::Position;
@@ -221,9 +222,11 @@ impl Pager {
         Self { beside: delta.map(|delta| named(&delta.from)), ..self }
     }
 
-    /// Begins at a token: an answer that has the same one again is the end.
+    /// Begins at a token of the last poll. Where pages have theirs in the same place, an answer that has this one again is the end.
     pub fn continue_from(&mut self, token: &str) {
-        self.asked = Some(token.to_owned());
+        if matches!(&self.pagination, PaginationPlan::Token { from, .. } if self.beside == Some(named(from))) {
+            self.asked = Some(token.to_owned());
+        }
     }
 
     /// Where the first page is.
@@ -312,14 +315,17 @@ impl Pager {
     /// Counts an answer in.
     fn hear<'a>(&mut self, answer: &'a Answer<'a>) -> Heard<'a> {
         let rows = answer.record_count as u64;
+        // A list of changes shows a record as often as it changed: only the whole of an answer shows that it came before.
+        let is_log = self.beside.is_some();
+        let digest = if is_log { answer.digest ^ xxh3_128(answer.envelope.as_bytes()) } else { answer.digest };
         // Links that are signed again in each answer make other bytes of the same records.
-        let before = self.ids_before.filter(|_| rows > 0);
+        let before = self.ids_before.filter(|_| rows > 0 && !is_log);
         let ids = before.map(|_| (answer.ids.0)());
         let repeats_last = before.is_some() && before == ids;
-        let repeated = (rows > 0 && !self.seen_pages.insert(answer.digest)) || repeats_last;
-        let repeats_first = repeated && (self.first_digest == Some(answer.digest) || (repeats_last && self.pages == 1));
+        let repeated = (rows > 0 && !self.seen_pages.insert(digest)) || repeats_last;
+        let repeats_first = repeated && (self.first_digest == Some(digest) || (repeats_last && self.pages == 1));
         if rows > 0 {
-            self.first_digest.get_or_insert(answer.digest);
+            self.first_digest.get_or_insert(digest);
         }
         self.pages += 1;
         self.first_count.get_or_insert(answer.record_count);

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::detail_tries::DetailOutcome;
 use super::report::{Facts, Outcome, Report, Sign, SweepOutcome};
 use super::round::ListsOutcome;
-use super::strategy::Gap;
+use super::strategy::{Gap, Tokenless};
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::{AbsentDate, AbsentMark};
@@ -69,7 +69,7 @@ pub struct Health {
     /// Why lists of the resource could not be polled while others could.
     pub(super) lists: Option<Box<Problem>>,
     /// When a poll met that changes were missed, which a person should see although the next poll finds nothing wrong.
-    missed_at: Option<DateTime<Utc>>,
+    missed: Option<(DateTime<Utc>, Tokenless)>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -90,9 +90,12 @@ impl Health {
                 (self.polled, self.succeeded, self.contact) = (true, true, Contact::Accepted);
                 (self.at_provider, self.at_callback) = (None, None);
                 (self.failures, self.failing_since) = (0, None);
-                let is_missed = report.facts.gap == Some(Gap::ChangesMissed);
-                self.missed_at = is_missed.then_some(now).or(self.missed_at.filter(|at| now - at < MISSED_IS_SAID_FOR));
-                self.notes = Note::all_in(&report.facts, &self.notes, self.missed_at.is_some());
+                let missed = match report.facts.gap {
+                    Some(Gap::ChangesMissed(why)) => Some((now, why)),
+                    _ => None,
+                };
+                self.missed = missed.or(self.missed.filter(|(at, _)| now - at < MISSED_IS_SAID_FOR));
+                self.notes = Note::all_in(&report.facts, &self.notes, self.missed.map(|(_, why)| why));
                 if report.facts.pages > 0 {
                     self.lost_list.clone_from(&report.facts.lost_list);
                 }
@@ -221,8 +224,8 @@ pub(super) enum Note {
     PagesOverlap,
     Unsettled,
     Unread,
-    ChangesMissed,
-    TokenExpired,
+    ChangesMissed(Tokenless),
+    ReadWhole(Tokenless),
     OutOfReach,
     CursorAhead,
     StartsLater,
@@ -237,7 +240,7 @@ pub(super) enum Note {
 }
 
 impl Note {
-    fn all_in(facts: &Facts, before: &[Self], are_missed: bool) -> Vec<Self> {
+    fn all_in(facts: &Facts, before: &[Self], missed: Option<Tokenless>) -> Vec<Self> {
         // A poll that lists nothing, as one of an unchanged list, shows no better than the one before.
         let of_rows = |met: bool, note: Self| (if facts.has_rows() { met } else { before.contains(&note) }, note);
         // Most polls show too few dates to say.
@@ -256,8 +259,6 @@ impl Note {
             (facts.has(Sign::PagesOverlap), Self::PagesOverlap),
             (facts.unsettled && !facts.has(Sign::PagesOverlap), Self::Unsettled),
             (facts.unread_parts > 0, Self::Unread),
-            (are_missed, Self::ChangesMissed),
-            (facts.gap == Some(Gap::TokenExpired), Self::TokenExpired),
             (facts.gap == Some(Gap::OutOfReach), Self::OutOfReach),
             (facts.has(Sign::CursorAhead), Self::CursorAhead),
             (facts.has(Sign::StartsLater), Self::StartsLater),
@@ -266,7 +267,12 @@ impl Note {
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         let throttled = facts.over_share.map(|over| Self::throttled(over, before));
-        met.into_iter().filter_map(|(met, note)| met.then_some(note)).chain(throttled).collect()
+        let whole = match facts.gap {
+            Some(Gap::ReadWhole(why)) => Some(Self::ReadWhole(why)),
+            _ => None,
+        };
+        let met = met.into_iter().filter_map(|(met, note)| met.then_some(note));
+        met.chain(missed.map(Self::ChangesMissed)).chain(whole).chain(throttled).collect()
     }
 
     /// Figures that are much the same stay the same, for a status that changes is written.
@@ -311,13 +317,13 @@ mod tests {
         let polled =
             |gap| Report { outcome: Outcome::Polled, facts: Facts { gap, ..Facts::default() }, wakes: Wakes::default() };
         let mut health = Health::default();
-        health.note(&polled(Some(Gap::ChangesMissed)), at(0));
-        assert_eq!(health.notes, [Note::ChangesMissed]);
+        health.note(&polled(Some(Gap::ChangesMissed(Tokenless::Expired))), at(0));
+        assert_eq!(health.notes, [Note::ChangesMissed(Tokenless::Expired)]);
         for (hours, is_said) in [(1, true), (23, true), (24, false), (25, false)] {
             health.note(&polled(None), at(hours));
-            assert_eq!(health.notes.contains(&Note::ChangesMissed), is_said, "{hours}");
+            assert_eq!(health.notes.contains(&Note::ChangesMissed(Tokenless::Expired)), is_said, "{hours}");
         }
-        health.note(&polled(Some(Gap::TokenExpired)), at(30));
+        health.note(&polled(Some(Gap::ReadWhole(Tokenless::Edited))), at(30));
         health.note(&polled(None), at(31));
         assert_eq!(health.notes, [], "a list that was read whole missed no change");
     }
@@ -325,7 +331,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_rows_is_remembered_until_rows_are_listed_again() {
         let notes = |records, before: &[Note]| {
-            Note::all_in(&Facts { seen: Seen { records, ..Seen::default() }, ..Facts::default() }, before, false)
+            Note::all_in(&Facts { seen: Seen { records, ..Seen::default() }, ..Facts::default() }, before, None)
         };
         for kept in [Note::RepeatedIds, Note::FarAhead, Note::UnreadMarks] {
             assert_eq!(notes(0, &[kept]), [kept]);

@@ -16,7 +16,7 @@ use overlaps::Overlaps;
 use parts::Parts;
 
 pub use keyset::{PageLengths, Unreachable};
-pub use reach::Gap;
+pub use reach::{Gap, Tokenless};
 
 /// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
 const MAX_LISTINGS: u32 = 8;
@@ -145,7 +145,7 @@ pub struct PollMachine<'p> {
     ids_before: Option<u64>,
     /// With what the list is asked for.
     token: Option<String>,
-    has_expired: bool,
+    tokenless: Option<Tokenless>,
     attempt: Attempt,
     is_quiet: bool,
     listings: u32,
@@ -203,7 +203,7 @@ impl<'p> PollMachine<'p> {
             moved_on: None,
             ids_before: None,
             token: None,
-            has_expired: false,
+            tokenless: None,
             attempt: Attempt::First,
             is_quiet: false,
             listings: 0,
@@ -236,10 +236,13 @@ impl<'p> PollMachine<'p> {
         }
     }
 
-    /// The same, with the token of the last poll.
+    /// The same, with the token of the last poll, or why there is none.
     #[must_use]
-    pub fn with_token(self, token: Option<String>) -> Self {
-        Self { token, ..self }
+    pub fn with_token(self, token: Result<String, Option<Tokenless>>) -> Self {
+        match token {
+            Ok(token) => Self { token: Some(token), ..self },
+            Err(tokenless) => Self { tokenless, ..self },
+        }
     }
 
     /// It comes after a poll that read the list to its end at `read_at`, on the provider's clock.
@@ -297,7 +300,7 @@ impl<'p> PollMachine<'p> {
         match input {
             Input::NotModified => Next::Done(PollEnd::NotModified),
             Input::TokenExpired => {
-                (self.token, self.has_expired) = (None, true);
+                (self.token, self.tokenless) = (None, Some(Tokenless::Expired));
                 self.list_again()
             }
             Input::BeginAgain => {

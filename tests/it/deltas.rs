@@ -137,7 +137,7 @@ delta: {link: {field: \"@odata.deltaLink\"}}
 
 struct Polled {
     deltas: Deltas,
-    _server: Server,
+    server: Server,
     receiver: Receiver,
     polls: Polls,
 }
@@ -147,7 +147,7 @@ fn polled(resource: &str, adjust: impl FnOnce(Instance) -> Instance) -> Polled {
     let (server, receiver) = (deltas.serve(), Receiver::start());
     let instance = adjust(Instance::new("it", &server.url(), &receiver.url("it")).resource(resource));
     let polls = Polls::new(&[instance.yaml()]);
-    Polled { deltas, _server: server, receiver, polls }
+    Polled { deltas, server, receiver, polls }
 }
 
 impl Polled {
@@ -210,6 +210,48 @@ fn a_token_that_expired_is_replaced_and_nothing_is_invented() {
         polled.deltas.delete("r-4");
         assert_eq!(polled.told(), ["Deleted r-4"], "the new token is used");
     }
+}
+
+/// What only a token would show is missed without one, and that is said: after an edit of the request, and while the first list is not all taken.
+#[test]
+fn a_list_that_is_read_without_a_token_says_what_it_cannot_show() {
+    let mut edited = polled(TOKEN, Instance::earliest);
+    for n in 0..4 {
+        edited.deltas.set(&format!("r-{n}"), 1);
+    }
+    assert_eq!(edited.told().len(), 4);
+    edited.deltas.set("r-1", 2);
+    edited.deltas.delete("r-2");
+    let resource = format!("{TOKEN}headers: {{x-fields: all}}\n");
+    edited.polls.rewrite(&[Instance::new("it", &edited.server.url(), &edited.receiver.url("it"))
+        .earliest()
+        .resource(&resource)
+        .yaml()]);
+    let (told, row) = edited.poll();
+    assert_eq!(told, ["Updated r-1"]);
+    assert!(row.told("DeltaTokenMissing").is_some_and(|said| said.contains("request was edited")), "{row:?}");
+    edited.deltas.delete("r-3");
+    let (told, row) = edited.poll();
+    assert!(told == ["Deleted r-3"] && !row.tells("DeltaTokenMissing"), "{told:?} {row:?}");
+
+    let refused = polled(TOKEN, Instance::earliest);
+    for n in 0..4 {
+        refused.deltas.set(&format!("r-{n}"), 1);
+    }
+    refused.receiver.answer(|ask| Answer::status(if ask.body.windows(5).any(|text| text == b"\"r-3\"") { 500 } else { 204 }));
+    let row = refused.polls.poll();
+    assert!(!row.tells("DeltaTokenMissing"), "the first list is read without one: {row:?}");
+    refused.deltas.delete("r-2");
+    let row = refused.polls.poll();
+    assert!(row.told("DeltaTokenMissing").is_some_and(|said| said.contains("once all events")), "{row:?}");
+    assert_eq!(refused.receiver.delivered("it").len(), 3);
+    refused.receiver.answer(|_| Answer::status(204));
+    refused.polls.age();
+    refused.polls.poll();
+    assert_eq!(refused.receiver.delivered("it").len(), 4);
+    refused.deltas.delete("r-1");
+    let (told, row) = refused.poll();
+    assert!(told == ["Deleted r-1"] && !row.tells("DeltaTokenMissing"), "{told:?} {row:?}");
 }
 
 /// The token of a page is no longer valid, while that of the last poll is: the whole list would not show the deletion.

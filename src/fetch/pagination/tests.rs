@@ -575,6 +575,51 @@ fn bytes_that_differ_in_each_answer_are_no_other_page() {
     assert_eq!(walk(r#"{"next":"a","has_more":true}"#, &[1, 2, 2]), Err(Reason::PaginationLoop), "it says that more follows");
 }
 
+/// Microsoft Graph: an item may be there several times, and the last one counts.
+#[test]
+fn a_list_of_changes_shows_one_record_on_several_pages() {
+    let delta = DeltaPlan { from: field("delta"), form: crate::plan::delta::DeltaForm::Link, expired: None, scope: 1 };
+    let read = |delta: Option<&DeltaPlan>, pages: [(&str, u128); 3]| {
+        let mut pager = pager(&PaginationPlan::NextLink(field("next"))).beside(delta);
+        let (url, headers) = (Url::parse(URL).unwrap(), HeaderMap::new());
+        let mut answer = |(envelope, digest): (&str, u128)| {
+            let ids = Ids(&|| 7);
+            pager.next(&Answer { url: &url, headers: &headers, envelope, path: &[], record_count: 1, digest, ids })
+        };
+        pages
+            .into_iter()
+            .map(|page| answer(page).map(|next| next.is_some()).map_err(|problem| problem.reason))
+            .collect::<Vec<_>>()
+    };
+    let (one, two, last) = (r#"{"next":"?s=1"}"#, r#"{"next":"?s=2"}"#, r#"{"delta":"?d=1"}"#);
+    let loops = Err(Reason::PaginationLoop);
+    // one object that changed, changed again, and was deleted; then the same bytes each time
+    assert_eq!(read(Some(&delta), [(one, 1), (two, 2), (last, 3)]), [Ok(true), Ok(true), Ok(false)]);
+    assert_eq!(read(Some(&delta), [(one, 1), (two, 1), (last, 1)]), [Ok(true), Ok(true), Ok(false)]);
+    assert_eq!(read(None, [(one, 1), (two, 2), (last, 3)])[1], loops, "in a list of records it came before");
+    // a provider that ignores the token
+    assert_eq!(read(Some(&delta), [(one, 1), (one, 1), (last, 1)])[1], loops);
+}
+
+/// Their texts may be equal, although one is the place of a page and the other the end of a poll.
+#[test]
+fn the_token_of_a_poll_is_not_that_of_a_page() {
+    let delta = |from: &str| DeltaPlan {
+        from: field(from),
+        form: crate::plan::delta::DeltaForm::Token { first: None },
+        expired: None,
+        scope: 1,
+    };
+    let next = |from: &str| {
+        let mut listing = Listing::new(&token(TokenPlace::Query, "page"));
+        listing.pager = listing.pager.beside(Some(&delta(from)));
+        listing.pager.continue_from("1");
+        listing.body(r#"{"next":"1"}"#)
+    };
+    assert_eq!(next("sync").unwrap(), query(&[("page", "1")]));
+    assert_ne!(next("next").ok().flatten(), query(&[("page", "1")]), "a list that continues where it ended");
+}
+
 #[test]
 fn a_first_page_that_says_that_it_is_none_is_a_condition() {
     for (envelope, loud) in [

@@ -6,6 +6,7 @@ use crate::detect::classify::Mode;
 use crate::detect::detector::View;
 use crate::detect::order;
 use crate::plan::{ResourcePlan, StartFrom};
+use crate::poll::strategy::Tokenless;
 use crate::state::ResourceState;
 
 /// What the state of a resource says when a poll begins.
@@ -28,8 +29,16 @@ pub(super) fn is_order_broken(resource: &ResourcePlan, own: Option<&ResourceStat
 }
 
 /// The token of the last poll, if it is one for the request of this plan.
-pub(super) fn token(resource: &ResourcePlan, own: Option<&ResourceState>) -> Option<String> {
-    own?.token.as_ref()?.text_for(resource.delta.as_ref()).map(str::to_owned)
+///
+/// # Errors
+/// Why there is none, if one is needed to continue where the last poll ended.
+pub(super) fn token(resource: &ResourcePlan, own: Option<&ResourceState>) -> Result<String, Option<Tokenless>> {
+    let (Some(own), true) = (own, resource.delta.is_some()) else { return Err(None) };
+    match &own.token {
+        Some(token) => token.text_for(resource.delta.as_ref()).map(str::to_owned).ok_or(Some(Tokenless::Edited)),
+        None if own.known.is_empty() => Err(None),
+        None => Err(Some(Tokenless::Unkept)),
+    }
 }
 
 /// Objects whose last change was tried and not taken by every sink.

@@ -106,6 +106,7 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::Retrying
         | Reason::EventsParked
         | Reason::DeltaTokenExpired
+        | Reason::DeltaTokenMissing
         | Reason::CursorOutOfReach
         | Reason::CursorAhead
         | Reason::StartsLater

@@ -20,6 +20,7 @@ use crate::plan::ResourcePlan;
 use crate::plan::id::IdPlan;
 use crate::plan::start_from::IN_THE_FUTURE;
 use crate::poll::health::{Nameless, Note};
+use crate::poll::strategy::Tokenless;
 use crate::state::InstanceState;
 use crate::state::waiting::InPassing;
 
@@ -221,16 +222,8 @@ fn noted(note: Note, resource: &ResourcePlan) -> Condition {
             Reason::ResultCapReached,
             "resultCap: more records have one date than the provider lists at once, so some of them are not read; later ones are delivered, and each poll reads again from there: write ${since} and ${until} as finely as the provider takes them, or continue without these records with the annotation pollinator.dev/reset",
         ),
-        Note::TokenExpired => (
-            ConditionType::Continuous,
-            Reason::DeltaTokenExpired,
-            "delta: the provider no longer accepted the token of the last poll, so the whole list was read and compared; records that were deleted since the last poll are missed: if this persists, decrease polling.interval, or check delta against the provider's documentation",
-        ),
-        Note::ChangesMissed => (
-            ConditionType::Continuous,
-            Reason::DeltaTokenExpired,
-            "delta: the provider no longer accepted the token of the last poll, and what it lists without one shows nothing that was known, so what changed in between is missed: if this persists, decrease polling.interval, or check delta, above all token.first, against the provider's documentation",
-        ),
+        Note::ReadWhole(why) => (ConditionType::Continuous, without_token(why), read_whole(why)),
+        Note::ChangesMissed(why) => (ConditionType::Continuous, without_token(why), changes_missed(why)),
         Note::OutOfReach => (
             ConditionType::Continuous,
             Reason::CursorOutOfReach,
@@ -256,6 +249,41 @@ fn noted(note: Note, resource: &ResourcePlan) -> Condition {
         Note::Throttled { used, share } => return throttled(used, share),
     };
     Condition::new(kind, ConditionStatus::False, reason, message)
+}
+
+fn without_token(why: Tokenless) -> Reason {
+    match why {
+        Tokenless::Expired => Reason::DeltaTokenExpired,
+        Tokenless::Edited | Tokenless::Unkept => Reason::DeltaTokenMissing,
+    }
+}
+
+fn read_whole(why: Tokenless) -> &'static str {
+    match why {
+        Tokenless::Expired => {
+            "delta: the provider no longer accepted the token of the last poll, so the whole list was read and compared; records that were deleted since the last poll are missed: if this persists, decrease polling.interval, or check delta against the provider's documentation"
+        }
+        Tokenless::Edited => {
+            "delta: the request was edited, and the token of the last poll does not hold for another one, so the whole list was read and compared; records that were deleted since the last poll are missed: compare them with the provider once"
+        }
+        Tokenless::Unkept => {
+            "delta: no earlier poll could keep a token, so the whole list was read and compared; records that were deleted since the last poll are missed: once all events of the whole list are accepted or in the retry queue, its token is kept"
+        }
+    }
+}
+
+fn changes_missed(why: Tokenless) -> &'static str {
+    match why {
+        Tokenless::Expired => {
+            "delta: the provider no longer accepted the token of the last poll, and what it lists without one shows nothing that was known, so what changed in between is missed: if this persists, decrease polling.interval, or check delta, above all token.first, against the provider's documentation"
+        }
+        Tokenless::Edited => {
+            "delta: the request was edited, and what the provider lists without a token shows nothing that was known, so what changed since the last poll is missed: compare the records with the provider once, and set token.first so that it lists all of them"
+        }
+        Tokenless::Unkept => {
+            "delta: no earlier poll could keep a token, and what the provider lists without one shows nothing that was known, so what changed since the last poll is missed: set token.first so that it lists all records"
+        }
+    }
 }
 
 fn throttled(used: u32, share: u32) -> Condition {

@@ -2,7 +2,7 @@
 
 use crate::api::conditions::ConditionStatus;
 use crate::poll::report::{Facts, Outcome, Report, Sign, Wakes};
-use crate::poll::strategy::Gap;
+use crate::poll::strategy::{Gap, Tokenless};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -488,8 +488,13 @@ fn any_report() -> impl Strategy<Value = Report> {
         disorder,
         ..Seen::default()
     });
-    let gap =
-        prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::ChangesMissed)), Just(Some(Gap::OutOfReach))];
+    let gap = prop_oneof![
+        Just(None),
+        Just(Some(Gap::ReadWhole(Tokenless::Expired))),
+        Just(Some(Gap::ReadWhole(Tokenless::Unkept))),
+        Just(Some(Gap::ChangesMissed(Tokenless::Edited))),
+        Just(Some(Gap::OutOfReach))
+    ];
     let facts = (any::<[bool; 3]>(), seen, signs, gap, any::<Option<bool>>());
     let facts = facts.prop_map(|([ids, unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
         unidentified: ids.then(|| Unidentified::of("id", &["{}"])),

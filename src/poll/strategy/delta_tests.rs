@@ -112,7 +112,7 @@ impl World {
             (false, _) => Mode::Baseline,
         };
         let token = own.token.map(|token| token.to_string());
-        let mut machine = PollMachine::new(plan, mode, None).with_token(token);
+        let mut machine = PollMachine::new(plan, mode, None).with_token(token.ok_or(None));
         let view = View { mode, cursor: None, window: window::UNBOUNDED, rehash: false };
         let mut detector = Detector::new(plan, "uid", view, now);
         let mut left = dies_after;

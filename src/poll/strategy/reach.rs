@@ -7,14 +7,25 @@ use crate::detect::window;
 use crate::fetch::listing::Attempt;
 use crate::plan::delta::DeltaPlan;
 
+/// Why a list whose records are known is read without the token of an earlier poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokenless {
+    /// The provider no longer accepts the token.
+    Expired,
+    /// The request is another one by now.
+    Edited,
+    /// No poll could keep a token.
+    Unkept,
+}
+
 /// Why a poll could not continue where the last one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// The token of the last poll was no longer accepted, so the list was read whole.
-    TokenExpired,
-    /// It was no longer accepted, and the list without one began behind all that is known: the feed has lost its past, or the provider lists
-    /// what changes from now on.
-    ChangesMissed,
+    /// There was no token for the request, so the list was read whole.
+    ReadWhole(Tokenless),
+    /// There was none, and the list without one began behind all that is known: the feed has lost its past, or the provider lists what changes
+    /// from now on.
+    ChangesMissed(Tokenless),
     /// Changes since the last poll are older than what the provider lists.
     OutOfReach,
 }
@@ -37,9 +48,9 @@ impl PollMachine<'_> {
         self.wanted_since().max(self.oldest)
     }
 
-    /// Whether the token of the last poll was no longer accepted.
-    pub fn has_expired(&self) -> bool {
-        self.has_expired
+    /// Why the list is read without the token of an earlier poll.
+    pub fn tokenless(&self) -> Option<Tokenless> {
+        self.tokenless
     }
 
     /// Whether the list was begun again since the place of a next page was no longer accepted.
@@ -49,13 +60,13 @@ impl PollMachine<'_> {
 
     /// Why the poll could not continue where the last one ended.
     pub fn gap(&self) -> Option<Gap> {
-        if self.has_expired {
+        if let Some(why) = self.tokenless {
             let begins_anywhere = self.plan.feed.is_some() || self.plan.delta.as_ref().is_some_and(DeltaPlan::has_first);
             return match (begins_anywhere, self.listing.shows_known) {
-                (true, false) => Some(Gap::ChangesMissed),
+                (true, false) => Some(Gap::ChangesMissed(why)),
                 // A feed that still has an event that is known has all those behind it, and each deletion is one of them.
                 (true, true) if self.plan.feed.is_some() => None,
-                _ => Some(Gap::TokenExpired),
+                _ => Some(Gap::ReadWhole(why)),
             };
         }
         let last = self.start.filter(|_| self.strategy != Strategy::Delta);
