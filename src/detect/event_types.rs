@@ -95,7 +95,9 @@ mod tests {
         );
         let plan = crate::plan::feed::plan(&serde_saphyr::from_str(&resource).unwrap()).unwrap().unwrap();
         let mut seen = EventTypes::default();
-        types.iter().for_each(|of_type| seen.note(&plan, &format!(r#"{{"t":"{of_type}"}}"#)));
+        for of_type in types {
+            seen.note(&plan, &format!(r#"{{"t":"{of_type}"}}"#));
+        }
         seen.unmatched()
     }
 

@@ -359,7 +359,9 @@ mod tests {
         }
         plan.extract = Arc::new(extract);
         let mut sightings = Sightings::default();
-        records.iter().for_each(|json| sightings.note(&plan, part, json));
+        for json in records {
+            sightings.note(&plan, part, json);
+        }
         sightings.found(&plan, part)
     }
 

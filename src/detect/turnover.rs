@@ -77,7 +77,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// A poll has shown so many records, of which `many` are many.
+    /// A poll has shown this number of records; from `many` on a list has many.
     pub fn note(&mut self, records: u64, many: u64, now: DateTime<Utc>) {
         if self.records >= many && records.saturating_mul(NEARLY_NONE) <= self.records {
             self.empty_polls = self.empty_polls.saturating_add(1);
@@ -123,7 +123,9 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         let has_emptied = |polls: &[u64], many: u64| {
             let mut size = Size::default();
-            polls.iter().for_each(|records| size.note(*records, many, now));
+            for records in polls {
+                size.note(*records, many, now);
+            }
             size.has_emptied(now)
         };
         assert!(has_emptied(&[30, 0, 0, 0], MANY_RECORDS));
@@ -142,7 +144,9 @@ mod tests {
         assert!(has_emptied(&[7, 0, 0, 0], MANY_PARENTS));
         assert!(!has_emptied(&[4, 0, 0, 0], MANY_PARENTS));
         let mut size = Size::default();
-        [30, 0, 0].iter().for_each(|records| size.note(*records, MANY_RECORDS, now));
+        for records in [30, 0, 0] {
+            size.note(records, MANY_RECORDS, now);
+        }
         size.note_same();
         assert!(size.has_emptied(now + TimeDelta::days(6)), "304 is as empty");
         assert!(!size.has_emptied(now + TimeDelta::days(7)));
