@@ -83,6 +83,10 @@ words! {
         IdsUnique,
         /// Marks of deleted records are those of the plan.
         DeletionsReadable,
+        /// Records have what the manifest names to mask, leave out, keep or ignore.
+        FieldsFound,
+        /// Types of events are those of the manifest.
+        EventTypesKnown,
         /// Dates can be read.
         DatesReadable,
         /// Dates are not far ahead of the provider's clock.
@@ -251,6 +255,8 @@ words! {
         StartsLater,
         /// All of the list is new since the last poll.
         ListTurnedOver,
+        /// The list had many records and has had next to none for some polls.
+        ListEmptied,
         /// Records came into the list with dates before those that are known.
         OldNewcomers,
         /// Reading the list costs more CPU time than the share of the instance, so its polls wait.
@@ -264,6 +270,10 @@ words! {
         RepeatedId,
         /// No record has a date field that the plan names.
         DateFieldMissing,
+        /// No record has a path that `maskFields`, `dropFields`, `keepFields`, `ignoreFields` or `feed.objectField` names.
+        FieldMissing,
+        /// No key of `feed.typeMap` fits the type of any event.
+        EventTypesUnmatched,
         /// Records whose date could not be read.
         InvalidDate,
         /// Records whose date is further ahead of the provider's clock than `maxFuture`.

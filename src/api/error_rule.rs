@@ -27,7 +27,7 @@ pub struct ErrorRule {
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub pattern: Option<String>,
-    /// What the response means: Auth (credentials are refused, as with 401), Gone (the list does not exist, as with 404), Empty (there are no records), Retry (it may pass, as with 500), RateLimited (as with 429), QuotaExhausted (all requests of a day or month are used up: nothing is asked until more are allowed) or Fatal (only you can fix it, as with 400).
+    /// What the response means: Auth (credentials are refused, as with 401), Gone (the list does not exist, as with 404), Empty (there are no records), Retry (it may pass, as with 500), RateLimited (as with 429), QuotaExhausted (all requests of a day or month are used up: nothing is asked until more are allowed), Fatal (only you can fix it, as with 400) or Success (it has the records or says that there are none, though a member looks like an error or says that records are missing; of responses with a status of 2xx).
     pub means: Meaning,
 }
 
@@ -49,6 +49,8 @@ pub enum Meaning {
     QuotaExhausted,
     /// Only a person can fix it.
     Fatal,
+    /// It is a usual response, whatever its members look like.
+    Success,
 }
 
 fn says_when() -> Rule {

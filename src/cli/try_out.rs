@@ -4,11 +4,13 @@ mod content;
 mod deletes;
 mod detail;
 mod failure;
+mod fields;
 mod first_poll;
 mod for_each;
 mod page_zero;
 pub mod wishes;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -237,7 +239,8 @@ async fn ask(
     // The ids and dates of records are shown, whatever of them is delivered.
     let mut whole = resource.clone();
     Arc::make_mut(&mut whole.extract).shape = Shape::default();
-    let mut detector = Detector::new(&whole, "", view, Utc::now());
+    let mut detector = Detector::new(&whole, "", view, Utc::now()).with_fields_of(resource);
+    let mut types = BTreeSet::new();
     detector.begin_listing(since, false);
     let (mut pages, mut changes, mut shown, mut ended) = (0, 0u64, Vec::new(), false);
     while pages < PAGES {
@@ -254,6 +257,9 @@ async fn ask(
             }
         };
         pages += 1;
+        if let Some(feed) = &resource.feed {
+            types.extend(page.records().filter_map(|record| Some(feed.type_of(record.json)?.into_owned())));
+        }
         let at = walk.moment();
         let found = detector.page(page.records(), &mut KnownSet::default(), at).map_err(|TooManyRecords| {
             let text = format!("resource {} has more than {MAX_KNOWN} records on one page; lower pageSize", resource.name);
@@ -292,6 +298,7 @@ async fn ask(
             let said = if seen.records == 0 { unidentified.of_all() } else { unidentified.of_some() };
             output::line(format_args!("  warning:      {said}"));
         }
+        fields::show(&detector, &types);
         if let Some(absent) = detector.absent_date() {
             output::line(format_args!("  warning:      {absent}"));
         }

@@ -13,9 +13,11 @@ use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
 use super::day_times::DayTimes;
 use super::event::{Change, Kind};
+use super::event_types::EventTypes;
 use super::filter;
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::life;
+use super::named_fields::Sightings;
 use super::order::Earlier;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
@@ -53,6 +55,11 @@ pub struct Detector<'p> {
     seen: Seen,
     date_fields: DateFields,
     mark_field: MarkField,
+    /// The plan whose paths are looked for: that of `plan`, unless a trial shows records whole.
+    named_by: &'p ResourcePlan,
+    rows_have: Sightings,
+    delivered_have: Sightings,
+    event_types: EventTypes,
     /// Rows of this poll without an id.
     unidentified: Unidentified,
     /// Dates of this poll that could not be read.
@@ -103,6 +110,10 @@ impl<'p> Detector<'p> {
             seen: Seen::default(),
             date_fields: DateFields::default(),
             mark_field: MarkField::default(),
+            named_by: plan,
+            rows_have: Sightings::default(),
+            delivered_have: Sightings::default(),
+            event_types: EventTypes::default(),
             unidentified: Unidentified::default(),
             unreadable_date: None,
             rows: HashMap::default(),
@@ -118,6 +129,12 @@ impl<'p> Detector<'p> {
             pass: None,
             unconfirmed: Unconfirmed::default(),
         }
+    }
+
+    /// Looks for the paths that this plan names.
+    #[must_use]
+    pub fn with_fields_of(self, plan: &'p ResourcePlan) -> Self {
+        Self { named_by: plan, ..self }
     }
 
     /// With what earlier polls showed of changes by content.

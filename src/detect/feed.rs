@@ -28,7 +28,7 @@ pub(super) enum Lacks {
 
 /// Reads an event.
 pub(super) fn read<'a>(plan: &FeedPlan, json: &'a str) -> Result<Said<'a>, Lacks> {
-    let of_type = plan.type_field.find(json).filter(|of_type| *of_type != "null").and_then(scalar_text).ok_or(Lacks::Type)?;
+    let of_type = plan.type_of(json).ok_or(Lacks::Type)?;
     let kind = match plan.kind(&of_type) {
         FeedKind::Created => Some(Kind::Created),
         FeedKind::Updated => Some(Kind::Updated),

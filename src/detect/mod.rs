@@ -11,7 +11,7 @@
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
 //! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, `day_times` instants that stand for days,
-//! [`absent`] a misspelt field, [`unidentified`] rows without an id, [`unreadable_date`] dates of another format, [`turnover`] records that a list showed between two polls or with old dates, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
+//! [`absent`] a misspelt field, [`named_fields`] other paths that no record has, [`event_types`] types of events that no key fits, [`unidentified`] rows without an id, [`unreadable_date`] dates of another format, [`turnover`] records that a list showed between two polls or with old dates, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 //! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
 //! [`deleted_list`] says what a row of a list of deleted ids means.
 //! [`changes`] names the fields of a record that changed. [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
@@ -26,12 +26,14 @@ pub mod deleted_list;
 pub mod details;
 pub mod detector;
 pub mod event;
+pub mod event_types;
 mod feed;
 pub mod filter;
 mod id_set;
 pub mod known;
 pub mod life;
 pub mod mark;
+pub mod named_fields;
 pub mod order;
 pub mod packed;
 mod page_reading;

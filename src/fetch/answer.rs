@@ -28,6 +28,8 @@ const LONGEST_REFUSAL: usize = 4_096;
 pub enum Verdict {
     /// The body has the records.
     Body,
+    /// The same, as a rule says, whatever in it looks like an error.
+    Success,
     /// 204 or 205: there is no body, and so there are none.
     NoBody,
     /// There are none, as a rule says, or since the list ended before this page.
@@ -185,7 +187,7 @@ pub fn hollow_page(page: u32) -> Problem {
 /// What an answer means to which a rule of the manifest gives this meaning.
 ///
 /// # Errors
-/// All meanings but that there are no records.
+/// All meanings but that there are no records, or that all is well.
 pub fn by_rule(
     means: Meaning,
     status: StatusCode,
@@ -197,6 +199,8 @@ pub fn by_rule(
     let says = format!("the provider answered {code}, which errorRules take for");
     Err(match means {
         Meaning::Empty => return Ok(Verdict::Empty),
+        Meaning::Success if matches!(code, 204 | 205) => return Ok(Verdict::NoBody),
+        Meaning::Success => return Ok(Verdict::Success),
         Meaning::Auth => Problem::human(
             Reason::Unauthorized,
             format!("auth: {says} refused credentials; check the credentials in the Secret"),
@@ -325,7 +329,8 @@ pub(super) fn error_in_response() -> Problem {
     Problem::transient(
         Reason::ErrorInResponse,
         "resources[].url: the provider answered 200, but the answer says that something went wrong; retrying. If this persists, \
-         check url, query, body and auth against its documentation, or, if these are the records, set recordsPath",
+         check url, query, body and auth against its documentation, or, if these are the records, set recordsPath; if such a member is \
+         data, add a rule with means: Success to errorRules",
     )
 }
 

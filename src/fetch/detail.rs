@@ -61,12 +61,13 @@ pub fn read(
         None if matches!(status.as_u16(), 404 | 410) => return Ok(Detail::Missing),
         None => answer::interpret(*status, headers, body, now),
     };
-    match verdict? {
-        Verdict::Body => {}
+    let verdict = verdict?;
+    match verdict {
+        Verdict::Body | Verdict::Success => {}
         Verdict::Empty | Verdict::NoBody => return Ok(Detail::Missing),
         Verdict::NotModified => return Err(answer::unasked_304()),
     }
-    if answer::is_problem_type(headers) {
+    if verdict == Verdict::Body && answer::is_problem_type(headers) {
         return Err(answer::error_in_response());
     }
     record(resource, plan, id, body).map(Detail::Record).ok_or_else(|| {

@@ -251,8 +251,10 @@ impl<'a> PageReader<'a> {
                 Condition::None => return Err(answer::unasked_304()),
             },
             Verdict::Empty | Verdict::NoBody => Page::empty(),
-            Verdict::Body => {
-                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers, &url)).await;
+            Verdict::Body | Verdict::Success => {
+                let (length, as_said) = (body.len(), (status, verdict == Verdict::Success));
+                let read = || self.split(body, as_said, &headers, &url);
+                let split = self.asker.cpu.work(self.instance, length, read).await;
                 split?.with_share(share)
             }
         };

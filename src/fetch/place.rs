@@ -30,6 +30,8 @@ pub struct Place<'a> {
     pub is_given: bool,
     /// A list was there before.
     pub held_list: bool,
+    /// A rule of the manifest says that the response is a usual one, whatever in it looks like an error.
+    pub is_success: bool,
     /// How records are read, where an object in the place of the list may be the only one of them.
     pub only: Option<&'a ExtractPlan>,
     /// The last segment of the path that was requested: a list of that name is one of records, whatever lists of that name are elsewhere.

@@ -25,7 +25,7 @@ pub const MAX_BODY: usize = crate::egress::ledger::LARGEST;
 /// # Errors
 /// As [`split_at`].
 pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<Page, SplitError> {
-    split_at(body, &Place { path, is_given: true, held_list: false, only: None, requested: None }, form)
+    split_at(body, &Place { path, is_given: true, held_list: false, is_success: false, only: None, requested: None }, form)
 }
 
 /// Finds the records in `body`. The place leads to them; an empty path means the body itself, and no path takes the body if it
@@ -52,10 +52,10 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
             let envelope = [&body[..list.start], brackets, &body[list.end..]].concat();
             let digest = xxh3_128(body[list].as_bytes());
             let page = Page { body, spans, decoded, envelope, digest, path, listed: true, lost: None, share: None };
-            if says_error(&page, place, form) {
+            if !place.is_success && says_error(&page, place, form) {
                 return Err(SplitError::ErrorAnswer);
             }
-            whole(page)
+            whole(page, place)
         }
         Err(
             error @ (SplitError::Null { .. }
@@ -63,7 +63,7 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
             | SplitError::WrongKind { .. }
             | SplitError::Undecided { .. }),
         ) => {
-            if error_shape::is_error(&body, &[], Rows::Absent) {
+            if !place.is_success && error_shape::is_error(&body, &[], Rows::Absent) {
                 return Err(SplitError::ErrorAnswer);
             }
             match place::absence(&body, place, form) {
@@ -80,18 +80,20 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
 /// The page of an answer that leaves its list out, unless it says something else in its place.
 fn without_list(body: String, place: &Place<'_>) -> Result<Page, SplitError> {
     let path = place.path.unwrap_or_default();
-    if let Some(member) = error_shape::said_instead(&body, path) {
+    if !place.is_success
+        && let Some(member) = error_shape::said_instead(&body, path)
+    {
         return Err(SplitError::SaysElse { member });
     }
     let lost = if place.is_given && place.held_list { LostList::find(&body, path) } else { None };
-    whole(Page { lost, ..Page::without_list(body, path.to_vec()) })
+    whole(Page { lost, ..Page::without_list(body, path.to_vec()) }, place)
 }
 
 /// The page, unless the answer says that rows of it are missing.
-fn whole(page: Page) -> Result<Page, SplitError> {
+fn whole(page: Page, place: &Place<'_>) -> Result<Page, SplitError> {
     match partial_shape::marker(&page.envelope, &page.path) {
-        Some(member) => Err(SplitError::Partial { member }),
-        None => Ok(page),
+        Some(member) if !place.is_success => Err(SplitError::Partial { member }),
+        Some(_) | None => Ok(page),
     }
 }
 

@@ -60,7 +60,8 @@ pub fn unreadable(error: &SplitError, headers: &HeaderMap, form: RecordsAs) -> P
             Reason::ErrorInResponse,
             format!(
                 "resources[].query: the provider's answer says that records are missing from it ({member}), so nothing of it is used; \
-                 retrying. If this persists, filter with query or lower pageSize, so that the provider can answer in full"
+                 retrying. If this persists, filter with query or lower pageSize, so that the provider can answer in full, or, if no record is missing, add a rule with \
+                 means: Success to errorRules"
             ),
         ),
         SplitError::Undecided { arrays } if arrays.is_empty() => {

@@ -48,7 +48,8 @@ pub(super) fn regex(text: &str) -> Option<Regex> {
 impl ErrorRule {
     /// Could it hold for a response with this status? Its body need not be looked at otherwise.
     fn may_hold(&self, status: StatusCode) -> bool {
-        self.status.is_none_or(|own| own == status)
+        let is_right = self.means != Meaning::Success || status.is_success();
+        is_right && self.status.is_none_or(|own| own == status)
     }
 
     fn holds(&self, body: &str) -> bool {
@@ -118,6 +119,9 @@ pub(super) fn plan(resource: &Resource) -> Result<Vec<ErrorRule>, Vec<Problem>> 
         if rule.status.is_none() && rule.body_path.is_none() {
             problems.0.push(invalid(format!("{} needs status or bodyPath", name(""))));
         }
+        if rule.means == Meaning::Success && status.flatten().is_some_and(|status| !status.is_success()) {
+            problems.0.push(invalid(format!("{} must be between 200 and 299 where means is Success", name(".status"))));
+        }
         if let (Some(status), Some(path), Some(pattern)) = (status, path, pattern) {
             rules.push(ErrorRule { status, path, pattern: pattern.map(Pattern), means: rule.means });
         }
@@ -147,6 +151,7 @@ mod tests {
 - {bodyPath: error.code, match: EXPIRED, means: Auth}
 - {bodyPath: '[0].errorCode', means: Fatal}
 - {status: 400, match: 'try again', means: Retry}
+- {bodyPath: faults, means: Success}
 ",
         )
         .unwrap();
@@ -157,6 +162,7 @@ mod tests {
         Auth when error.code matches EXPIRED
         Fatal when [0].errorCode is set
         Retry when status 400 and the body matches try again
+        Success when faults is set
         ");
         for (status, body, expected) in [
             (404, "", Some(Meaning::Empty)),
@@ -170,6 +176,8 @@ mod tests {
             (200, r#"[{"errorCode":0}]"#, None),
             (400, "please try again", Some(Meaning::Retry)),
             (400, "no", None),
+            (200, r#"{"faults":[1]}"#, Some(Meaning::Success)),
+            (400, r#"{"faults":[1]}"#, None),
             (500, "please try again", None),
             (200, "", None),
             (200, "<html>", None),
@@ -185,13 +193,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_rule_is_told_with_its_place() {
-        let problems = rules("[{means: Fatal}, {status: 99, bodyPath: 'a..b', match: '(', means: Auth}]").unwrap_err();
+        let problems =
+            rules("[{means: Fatal}, {status: 99, bodyPath: 'a..b', match: '(', means: Auth}, {status: 404, means: Success}]")
+                .unwrap_err();
         let told: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
         insta::assert_snapshot!(told.join("\n"), @"
         spec.resources[orders].errorRules[0] needs status or bodyPath
         spec.resources[orders].errorRules[1].status must be between 100 and 599
         spec.resources[orders].errorRules[1].bodyPath is not a path such as data.items or ['Modified Time']: a member between two dots is empty
         spec.resources[orders].errorRules[1].match is not a regular expression (RE2) of moderate size
+        spec.resources[orders].errorRules[2].status must be between 200 and 299 where means is Success
         ");
     }
 }

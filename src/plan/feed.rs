@@ -1,9 +1,13 @@
 //! What the events of a list say about objects. Pure.
 
+use std::borrow::Cow;
+
 use super::field_path::FieldPath;
+use super::json::scalar_text;
 use super::problems::{Problems, at, field, invalid};
 use crate::api::conditions::Problem;
 pub use crate::api::feed::FeedKind;
+use crate::api::nearest::plain;
 use crate::api::resource::{ChangeBy, Order, Resource};
 
 /// How the events of a list are read.
@@ -29,6 +33,35 @@ impl FeedPlan {
         let found = self.types.iter().find(|(pattern, _)| pattern.fits(of_type));
         found.map_or(FeedKind::Ignored, |(_, kind)| *kind)
     }
+
+    /// The type of an event.
+    pub fn type_of<'a>(&self, json: &'a str) -> Option<Cow<'a, str>> {
+        self.type_field.find(json).filter(|of_type| *of_type != "null").and_then(scalar_text)
+    }
+
+    /// Whether a type is named, whatever it means.
+    pub fn fit(&self, of_type: &str) -> Fit {
+        let plainly = |(TypePattern(parts), _): &(TypePattern, FeedKind)| {
+            // Of a single asterisk nothing is left that could be spelt otherwise.
+            TypePattern(parts.iter().map(|part| plain(part)).collect()).fits(&plain(of_type))
+        };
+        match () {
+            () if self.types.iter().any(|(pattern, _)| pattern.fits(of_type)) => Fit::Exact,
+            () if !plain(of_type).is_empty() && self.types.iter().any(plainly) => Fit::OtherSpelling,
+            () => Fit::None,
+        }
+    }
+}
+
+/// How a type fits the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// A key fits it.
+    Exact,
+    /// One would if it were spelt like the type.
+    OtherSpelling,
+    /// None does.
+    None,
 }
 
 impl TypePattern {
@@ -55,7 +88,7 @@ impl TypePattern {
 }
 
 /// Reads `feed`, and checks the settings that a feed requires.
-pub(super) fn plan(resource: &Resource) -> Result<Option<FeedPlan>, Vec<Problem>> {
+pub(crate) fn plan(resource: &Resource) -> Result<Option<FeedPlan>, Vec<Problem>> {
     let Some(feed) = &resource.feed else { return Ok(None) };
     let name = resource.name.as_str();
     let mut problems = Problems::default();

@@ -32,7 +32,7 @@ use super::instance::Instance;
 use super::memory::{Memory, Trail};
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
-use super::report::{Facts, Job, Outcome, Report, Sign};
+use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::sinks::{open_outbox, wakes};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
@@ -270,8 +270,7 @@ impl<'a> Poll<'a> {
             Reading::Stopped => return Ok(Outcome::Stopped),
             Reading::Ended(PollEnd::NotModified) => {
                 *validators = known_validators;
-                self.trail.shown = before.shown;
-                facts.note(Sign::Newcomers, self.has_newcomers());
+                self.leave_unchanged(before, facts);
                 self.detector.end_poll();
             }
             Reading::Ended(PollEnd::Complete { settled }) => {

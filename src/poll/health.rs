@@ -8,16 +8,24 @@ use chrono::{DateTime, Utc};
 use super::detail_tries::DetailOutcome;
 use super::report::{Facts, Outcome, Report, Sign, SweepOutcome};
 use super::round::ListsOutcome;
+<<<<<<< HEAD
 use super::strategy::{Gap, Tokenless};
 use crate::api::conditions::{Problem, Reaction, Remedy};
+=======
+use super::strategy::Gap;
+use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
+>>>>>>> fields
 use crate::cpu::OverShare;
 use crate::detect::absent::{AbsentDate, AbsentMark};
+use crate::detect::event_types::{EventTypes, UnmatchedTypes};
+use crate::detect::named_fields::{AbsentFields, FieldEvidence};
 use crate::detect::selection::Undecided;
 use crate::detect::unidentified::Unidentified;
 use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
 use crate::fetch::lost_list::LostList;
+use crate::plan::ResourcePlan;
 
 /// This number of failed polls in a row makes `Ready` false.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
@@ -56,6 +64,10 @@ pub struct Health {
     pub(super) absent_date: Option<Box<AbsentDate>>,
     /// The mark of deleted records, where it was most likely misspelt when records were last seen.
     pub(super) absent_mark: Option<Box<AbsentMark>>,
+    /// What records have shown of the paths that the manifest names, since the start.
+    pub(super) fields: Option<Box<FieldEvidence>>,
+    /// What events of a feed have shown of its types, since the start.
+    pub(super) event_types: EventTypes,
     /// Why the filter could not be evaluated for records when some were last seen.
     pub(super) undecided: Option<Box<Undecided>>,
     /// Records that are reported poll after poll.
@@ -106,6 +118,7 @@ impl Health {
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
                     self.absent_mark = report.facts.absent_mark.clone().map(Box::new);
+                    self.note_fields(&report.facts);
                     self.undecided = report.facts.undecided.clone().map(Box::new);
                 }
                 self.volatile = report.facts.volatile.clone().map(Box::new);
@@ -142,11 +155,28 @@ impl Health {
         }
     }
 
+    fn note_fields(&mut self, facts: &Facts) {
+        self.event_types = self.event_types.and(facts.event_types);
+        if !facts.fields.is_empty() {
+            let earlier = self.fields.take().map(|fields| *fields).unwrap_or_default();
+            self.fields = Some(Box::new(facts.fields.clone().and(earlier, false)));
+        }
+    }
+
     fn note_failure(&mut self, report: &Report, now: DateTime<Utc>) {
         self.polled = true;
         self.contact = self.contact.max(report.facts.contact);
         self.failures += 1;
         self.failing_since.get_or_insert(now);
+    }
+
+    /// What is most likely delivered though the manifest says to mask it or leave it out, or never delivered because of the spelling of types.
+    pub(super) fn misread(&self, plan: &ResourcePlan) -> Option<(Reason, String)> {
+        let exposed = self.fields.as_deref().and_then(FieldEvidence::absent).filter(AbsentFields::exposes);
+        let types = self.event_types.unmatched().filter(|types| plan.feed.is_some() && *types == UnmatchedTypes::Spelling);
+        exposed
+            .map(|absent| (Reason::FieldMissing, absent.to_string()))
+            .or_else(|| types.map(|types| (Reason::EventTypesUnmatched, types.to_string())))
     }
 
     /// It failed because this was missing.
@@ -230,6 +260,8 @@ pub(super) enum Note {
     CursorAhead,
     StartsLater,
     TurnedOver,
+    Emptied,
+    ParentsEmptied,
     Newcomers,
     RetryQueueFull,
     /// It used more than its fair share of CPU time; both in percent of a core.
@@ -263,6 +295,8 @@ impl Note {
             (facts.has(Sign::CursorAhead), Self::CursorAhead),
             (facts.has(Sign::StartsLater), Self::StartsLater),
             (facts.has(Sign::TurnedOver) && !facts.has(Sign::CursorAhead) && facts.gap.is_none(), Self::TurnedOver),
+            (facts.has(Sign::Emptied), Self::Emptied),
+            (facts.has(Sign::ParentsEmptied), Self::ParentsEmptied),
             (facts.has(Sign::Newcomers), Self::Newcomers),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::strategy::PageLengths;
-use crate::detect::turnover::Shown;
+use crate::detect::turnover::{Shown, Size};
 use crate::detect::volatile::VolatileWatch;
 use crate::fetch::copy::Made;
 use crate::fetch::validators::Validators;
@@ -66,6 +66,8 @@ pub struct Trail {
     pub overlaps: Option<u64>,
     /// What the last poll saw of a list that is read whole.
     pub shown: Option<Shown>,
+    /// How many records the list had before it had next to none.
+    pub size: Size,
     /// First polls whose responses had no list at all.
     pub hollow: u8,
     /// Answers had another list of objects next to the records, at some time.

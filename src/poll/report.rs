@@ -11,6 +11,8 @@ use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::{AbsentDate, AbsentMark};
+use crate::detect::event_types::EventTypes;
+use crate::detect::named_fields::FieldEvidence;
 use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::{Claim, Unproven};
@@ -171,6 +173,10 @@ pub enum Sign {
     StartsLater,
     /// All of the list is new since the last poll: others may have come and gone in between.
     TurnedOver,
+    /// The list had many records and has had next to none for some polls.
+    Emptied,
+    /// The same of the list of parents.
+    ParentsEmptied,
     /// Records came into the list with dates before those that are known, and are not announced.
     Newcomers,
 }
@@ -198,6 +204,10 @@ pub struct Facts {
     pub absent_date: Option<AbsentDate>,
     /// The mark of deleted records, where it is most likely misspelt.
     pub absent_mark: Option<AbsentMark>,
+    /// What records have shown of the paths that the manifest names.
+    pub fields: FieldEvidence,
+    /// What events of a feed have shown of its types.
+    pub event_types: EventTypes,
     /// Why the filter could not be evaluated for records.
     pub undecided: Option<Undecided>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
@@ -271,6 +281,8 @@ impl Facts {
         };
         self.absent_date = self.absent_date.take().or(other.absent_date);
         self.absent_mark = self.absent_mark.take().or(other.absent_mark);
+        self.fields = std::mem::take(&mut self.fields).and(other.fields, true);
+        self.event_types = self.event_types.and(other.event_types);
         self.undecided = self.undecided.take().or(other.undecided);
         self.volatile = self.volatile.take().or(other.volatile);
         self.unsettled |= other.unsettled;

@@ -210,6 +210,13 @@ fn not_ready(
     if nameless.is_some() {
         return nameless;
     }
+    let misread = plan.resources.iter().zip(observed).find_map(|(resource, own)| {
+        let (reason, said) = own.health.misread(resource)?;
+        Some(Problem::human(reason, format!("resource {}: {said}", resource.name)))
+    });
+    if misread.is_some() {
+        return misread;
+    }
     let full = observed.iter().any(|own| own.health.notes.contains(&Note::RetryQueueFull));
     callback.cloned().or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))
 }

@@ -116,6 +116,7 @@ mod kubelet;
 mod listings;
 mod logs;
 mod migration;
+mod misspelt;
 mod mutual_tls;
 mod odd_answers;
 mod old_changes;

@@ -55,6 +55,31 @@ fn record(id: u32) -> String {
 }
 
 #[test]
+fn what_is_named_like_an_error_is_data_where_a_rule_says_so() {
+    let (lane, receiver) = (Lane::new(), Receiver::start());
+    let mut count = 0;
+    for (member, rule) in [
+        (r#""faults":[{"code":"P0420"}]"#, "{bodyPath: faults, means: Success}"),
+        (r#""exceptions":[{"date":"2026-12-24"}]"#, "{bodyPath: exceptions, means: Success}"),
+        (r#""success":0"#, "{bodyPath: success, match: '^0$', means: Success}"),
+        (r#""partial":true"#, "{status: 200, means: Success}"),
+    ] {
+        let provider = Provider::start();
+        let list = |rows: &[&str]| provider.say(format!(r#"{{"data":[{}],{member}}}"#, rows.join(",")));
+        list(&[&record(1)]);
+        let row = polls(&lane, &provider, &receiver, "recordsPath: data").poll();
+        let told = said(&row, "ErrorInResponse");
+        assert!(told.contains("add a rule with means: Success to errorRules"), "{member}: {told}");
+        let polls = polls(&lane, &provider, &receiver, &format!("recordsPath: data\nerrorRules: [{rule}]"));
+        assert!(!polls.poll().failed(), "{member}");
+        list(&[&record(1), &record(2)]);
+        assert!(!polls.poll().failed(), "{member}");
+        count += 1;
+        assert_eq!(objects(&receiver), vec!["2"; count], "{member}");
+    }
+}
+
+#[test]
 fn one_bad_row_keeps_no_other_from_being_delivered_and_is_never_passed_over_silently() {
     let rows = [
         (r#"{"id":{"$oid":"5f"},"at":"2026-01-01T00:00:09Z"}"#, "have an object at id", "set idField to id.$oid"),

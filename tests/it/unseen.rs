@@ -11,7 +11,7 @@ use crate::rig::http::{Answer, Ask, Server};
 use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
 use crate::rig::oracle::Kind;
-use crate::rig::pollinator::{Site, binary};
+use crate::rig::pollinator::{Row, Site, binary};
 use crate::rig::receiver::Receiver;
 
 type Script = Box<dyn FnMut(&Ask) -> Answer + Send>;
@@ -385,6 +385,44 @@ fn records_that_come_with_old_dates_are_said_and_a_full_sweep_finds_them() {
     stage.shows(list(&[rows(1..=5, ago(9)), rows([77], ago(90))].concat()));
     let told_it = pollinator.wait_reason("it", "OldNewcomers");
     assert!(told_it.contains("fullSweep"), "{told_it}");
+    assert!(told(&receiver).is_empty());
+}
+
+#[test]
+fn a_list_and_a_list_of_parents_that_are_suddenly_empty_are_said_until_they_have_records_again() {
+    let stage = Stage::new();
+    let server = stage.start();
+    let receiver = Receiver::start();
+    let shows = |parents: u32, many: u32| {
+        stage.answers(move |ask| {
+            let ids = match ask.path() {
+                "/c" => 1..=many,
+                "/parents" => 1..=parents,
+                _ => 1..=1,
+            };
+            Answer::json(list(&rows(ids, ago(9))))
+        });
+    };
+    shows(7, 30);
+    let children = "url: '/parents/${each}'\nforEach: {resource: parents}\n";
+    let parents = "  - name: parents\n    url: /parents\n  callback:";
+    let of_all = instance(&server, &receiver, DATES);
+    let of_each = Instance::new("each", &server.url(), &receiver.url("it")).resource(children).yaml();
+    let site = Site::new(&[of_all, of_each.replace("  callback:", parents)]);
+    let pollinator = site.start();
+    let instances = ["it", "each"];
+    for name in instances {
+        pollinator.wait_ready(name);
+    }
+    shows(0, 1);
+    let all = |row: &Row, start: &str| row.told("ListEmptied").is_some_and(|told| told.starts_with(start));
+    let row = pollinator.wait_for("it", "told", |row| all(row, "the list had many records"));
+    assert_eq!(row.ready, "True", "it may be so: {row:?}");
+    pollinator.wait_for("each", "told", |row| all(row, "forEach.resource: the list of parents"));
+    shows(7, 30);
+    for name in instances {
+        pollinator.wait_for(name, "told of nothing", |row| !row.tells("ListEmptied"));
+    }
     assert!(told(&receiver).is_empty());
 }
 

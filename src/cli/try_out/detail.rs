@@ -7,6 +7,7 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
+use crate::detect::named_fields::{Part, Sightings};
 use crate::detect::record::RecordReader;
 use crate::detect::shape;
 use crate::fetch::asker::Asker;
@@ -39,8 +40,10 @@ pub(super) async fn prove(
     let mut request = detail::build(plan, &id, &resource.macros(Utc::now()))?;
     auth.apply(&mut request);
     let (response, _share) = asker.send(instance, resource, auth, request, || {}).await?;
+    let mut delivered = Sightings::default();
     let verdict = match detail::read(resource, plan, &id, &response, Utc::now()) {
         Ok(Detail::Record(json)) => {
+            delivered.note(resource, Part::Delivered, json.get());
             let added = members(json.get()).saturating_sub(members(row)) as u64;
             let seen = shape::outline(json.get(), &resource.extract.shape);
             format!("works: the record has {} more than in the list: {}", super::count(added, "member"), one_line(&seen))
@@ -52,6 +55,9 @@ pub(super) async fn prove(
         Err(problem) => format!("does NOT work: {}", detail::explained(problem).message),
     };
     output::line(format_args!("  detail:       {verdict}"));
+    if let Some(absent) = delivered.found(resource, Part::Delivered).absent() {
+        output::line(format_args!("  warning:      {absent}"));
+    }
     Ok(())
 }
 

@@ -5,7 +5,11 @@ use chrono::{DateTime, Utc};
 use super::Detector;
 use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::detector::View;
+use crate::detect::event::Kind;
+use crate::detect::event_types::EventTypes;
+use crate::detect::feed::{self, Said};
 use crate::detect::known::Known;
+use crate::detect::named_fields::{FieldEvidence, Part};
 use crate::detect::record::RecordView;
 use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
@@ -39,6 +43,9 @@ impl Detector<'_> {
     pub(super) fn begin_notes(&mut self) {
         self.date_fields.begin_listing();
         self.mark_field.begin_listing();
+        self.rows_have.begin_listing();
+        self.delivered_have.begin_listing();
+        self.event_types.begin_listing();
     }
 
     /// The date field that no record of this listing has, where that is most likely a mistake.
@@ -49,6 +56,43 @@ impl Detector<'_> {
     /// The mark of deleted records, where it is most likely misspelt.
     pub fn absent_mark(&self) -> Option<AbsentMark> {
         self.mark_field.absent(&self.plan.extract)
+    }
+
+    /// What the records show of the paths that the manifest names.
+    pub fn field_evidence(&self) -> FieldEvidence {
+        let rows = self.rows_have.found(self.named_by, Part::Row);
+        rows.and(self.delivered_have.found(self.named_by, Part::Delivered), true)
+    }
+
+    /// What the events of a feed show of its types.
+    pub fn event_types(&self) -> EventTypes {
+        self.event_types
+    }
+
+    /// Notes which of the paths that the manifest names a record has.
+    fn note_fields_named(&mut self, json: &str) {
+        let Some(feed) = &self.plan.feed else {
+            self.rows_have.note(self.named_by, Part::Row, json);
+            if self.plan.detail.is_none() {
+                self.delivered_have.note(self.named_by, Part::Delivered, json);
+            }
+            return;
+        };
+        self.event_types.note(feed, json);
+        let Ok(Said { kind: Some(kind), object, .. }) = feed::read(feed, json) else { return };
+        // The object may be left out where it is gone.
+        if kind == Kind::Deleted {
+            return;
+        }
+        self.rows_have.note(self.named_by, Part::Row, json);
+        if self.plan.detail.is_none() {
+            self.delivered_have.note(self.named_by, Part::Delivered, object);
+        }
+    }
+
+    /// Notes the same of a whole record that was requested for an event.
+    pub fn note_detail(&mut self, json: &str) {
+        self.delivered_have.note(self.named_by, Part::Delivered, json);
     }
 
     /// No record of this listing has the mark of deleted records, as is usual where only those have it.
@@ -102,6 +146,9 @@ impl Detector<'_> {
     pub(super) fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>, json: &str) {
         self.seen.count(view);
         self.mark_field.note(&self.plan.extract, view, json);
+        if !view.is_gone() {
+            self.note_fields_named(json);
+        }
         if self.plan.change_by == ChangeBy::Content {
             return;
         }

@@ -42,11 +42,11 @@ impl PageReader<'_> {
     pub(super) fn split(
         &self,
         body: bytes::Bytes,
-        status: StatusCode,
+        (status, is_success): (StatusCode, bool),
         headers: &HeaderMap,
         url: &Url,
     ) -> Result<Page, Problem> {
-        let page = self.split_body(body, headers, url);
+        let page = self.split_body(body, is_success, headers, url);
         if status != StatusCode::ACCEPTED {
             return page;
         }
@@ -58,8 +58,8 @@ impl PageReader<'_> {
         }
     }
 
-    fn split_body(&self, body: bytes::Bytes, headers: &HeaderMap, url: &Url) -> Result<Page, Problem> {
-        if answer::is_problem_type(headers) {
+    fn split_body(&self, body: bytes::Bytes, is_success: bool, headers: &HeaderMap, url: &Url) -> Result<Page, Problem> {
+        if !is_success && answer::is_problem_type(headers) {
             return Err(answer::error_in_response());
         }
         let extract = &self.resource.extract;
@@ -69,6 +69,7 @@ impl PageReader<'_> {
             path: given.or(seen),
             is_given: given.is_some(),
             held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
+            is_success,
             only: Some(extract),
             requested: url.path_segments().and_then(|parts| parts.rev().find(|part| !part.is_empty())),
         };

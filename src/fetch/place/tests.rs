@@ -19,7 +19,7 @@ fn read_at(body: &str, path: &str, seen: Seen, form: RecordsAs) -> Result<usize,
         Seen::Both => (true, true),
         Seen::Found => (false, true),
     };
-    let place = Place { path: Some(&path), is_given, held_list, only: None, requested: None };
+    let place = Place { path: Some(&path), is_given, held_list, is_success: false, only: None, requested: None };
     split_at(Bytes::copy_from_slice(body.as_bytes()), &place, form).map(|page| page.len())
 }
 

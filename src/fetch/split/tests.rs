@@ -15,12 +15,35 @@ fn list(body: &str, path: Option<&str>) -> Result<Page, SplitError> {
 
 /// As a first answer is read.
 fn list_found(body: &str) -> Result<Page, SplitError> {
-    let place = Place { path: None, is_given: false, held_list: false, only: None, requested: None };
+    let place = Place { path: None, is_given: false, held_list: false, is_success: false, only: None, requested: None };
     split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List)
 }
 
 fn map(body: &str) -> Result<Page, SplitError> {
     split(Bytes::copy_from_slice(body.as_bytes()), None, RecordsAs::Map)
+}
+
+#[test]
+fn nothing_is_taken_for_an_error_where_a_rule_says_that_all_is_well() {
+    let path = FieldPath::parse("data").unwrap();
+    let read = |body: &str, is_success| {
+        let place =
+            Place { path: Some(path.segments()), is_given: true, held_list: true, is_success, only: None, requested: None };
+        split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List).map(|page| page.len())
+    };
+    for (body, rows) in [
+        (r#"{"data":[{"id":1}],"faults":[{"code":"P0420"}]}"#, 1),
+        (r#"{"data":[{"id":1}],"exceptions":[{"date":"2026-12-24"}]}"#, 1),
+        (r#"{"data":[{"id":1}],"success":0}"#, 1),
+        (r#"{"data":[{"id":1}],"partial":true}"#, 1),
+        (r#"{"data":[],"message":"access denied"}"#, 0),
+        (r#"{"errors":[{"id":5}]}"#, 0),
+        (r#"{"login_required":true}"#, 0),
+    ] {
+        assert!(read(body, false).is_err(), "{body}");
+        assert_eq!(read(body, true), Ok(rows), "{body}");
+    }
+    assert!(read(r#"{"data":7}"#, true).is_err(), "what is no list is none");
 }
 
 #[test]
@@ -106,7 +129,7 @@ fn asks_for_the_path_when_it_cannot_know() {
 #[test]
 fn lists_about_the_list_are_not_its_records() {
     let found = |body: &str, requested| {
-        let place = Place { path: None, is_given: false, held_list: false, only: None, requested };
+        let place = Place { path: None, is_given: false, held_list: false, is_success: false, only: None, requested };
         match split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List) {
             Ok(page) => place::kept(page.path()),
             Err(SplitError::Undecided { .. }) => None,
@@ -150,7 +173,8 @@ fn an_object_in_the_place_of_a_list_is_the_only_record_if_it_is_one() {
     (plain.updated, plain.created) = (None, None);
     let read = |body: &str, path: &str, only: &crate::plan::ExtractPlan| {
         let path = place::read(path).unwrap();
-        let place = Place { path: Some(&path), is_given: true, held_list: false, only: Some(only), requested: None };
+        let place =
+            Place { path: Some(&path), is_given: true, held_list: false, is_success: false, only: Some(only), requested: None };
         split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List)
             .ok()
             .map(|page| (texts(&page).into_iter().map(str::to_owned).collect::<Vec<_>>(), page.envelope().to_owned()))

@@ -162,6 +162,7 @@ impl Poll<'_> {
                     Asked::Unasked => true,
                     Asked::Answered(Detail::Record(json), share) => {
                         self.details.note_read(change.object);
+                        self.detector.note_detail(json.get());
                         change.event.data = shaped(&json, resource, &identity);
                         if resource.feed.is_some() {
                             self.details.keep(change.object, &change.event.data);

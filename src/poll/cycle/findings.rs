@@ -50,6 +50,8 @@ impl Poll<'_> {
         facts.unreadable_date = self.detector.unreadable_date().cloned();
         facts.absent_date = self.detector.absent_date();
         facts.absent_mark = self.detector.absent_mark();
+        facts.fields = self.detector.field_evidence();
+        facts.event_types = self.detector.event_types();
         facts.note(Sign::AllMarked, self.is_all_marked());
         facts.note(Sign::CursorAhead, self.resource.delta.is_none() && self.detector.is_cursor_ahead());
         facts.note(Sign::StartsLater, self.starts_later());

@@ -13,13 +13,14 @@ use super::trail::MAX_HOLLOW;
 use crate::api::conditions::Problem;
 use crate::auth::access::Access;
 use crate::deliver::outbox::Outbox;
+use crate::detect::turnover;
 use crate::fetch::answer;
 use crate::plan::for_each::{ForEachPlan, list_of, name_of};
 use crate::plan::{ResourcePlan, StartFrom};
 use crate::poll::context::EngineContext;
 use crate::poll::instance::Instance;
 use crate::poll::memory::{ListMemories, Memory, Trail};
-use crate::poll::report::{Facts, Outcome};
+use crate::poll::report::{Facts, Outcome, Sign};
 use crate::poll::round::{self, AfterFailure, ListsOutcome, Round};
 use crate::state::InstanceState;
 use crate::state::live::LiveState;
@@ -50,6 +51,9 @@ pub(super) async fn poll(
                     if !found.has_list && begins_again(instance, resource, &mut memory.trail) {
                         return Err(parents::of_parents(parents, answer::hollow_baseline()));
                     }
+                    let size = &mut memory.trail.size;
+                    size.note(found.values.len() as u64, turnover::MANY_PARENTS, Utc::now());
+                    facts.note(Sign::ParentsEmptied, size.has_emptied(Utc::now()));
                     (found.values, found.unusable)
                 }
                 None => return Ok(Outcome::Stopped),

@@ -107,7 +107,21 @@ impl Poll<'_> {
             self.trail.has_newcomers |= is_usual && shown.is_some_and(|shown| shown.has_newcomers(now, &seen));
             self.trail.shown = Some(now);
         }
+        self.trail.size.note(Shown::of(&seen).rows(), turnover::MANY_RECORDS, self.polled_at);
+        self.note_trail(facts);
+    }
+
+    /// The list is as the last poll read it.
+    pub(super) fn leave_unchanged(&mut self, before: Before, facts: &mut Facts) {
+        self.trail.shown = before.shown;
+        self.trail.size.note_same();
+        self.note_trail(facts);
+    }
+
+    fn note_trail(&self, facts: &mut Facts) {
         facts.note(Sign::Newcomers, self.has_newcomers());
+        // A sweep compares ids, and says more.
+        facts.note(Sign::Emptied, self.resource.snapshot.is_none() && self.trail.size.has_emptied(self.polled_at));
     }
 
     /// Records came into the list with old dates, and still would not be found.

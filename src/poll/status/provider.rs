@@ -111,12 +111,15 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::CursorAhead
         | Reason::StartsLater
         | Reason::ListTurnedOver
+        | Reason::ListEmptied
         | Reason::OldNewcomers
         | Reason::Throttled
         | Reason::OtherLists
         | Reason::MissingId
         | Reason::RepeatedId
         | Reason::DateFieldMissing
+        | Reason::FieldMissing
+        | Reason::EventTypesUnmatched
         | Reason::InvalidDate
         | Reason::DatesLost
         | Reason::DatesAreDays

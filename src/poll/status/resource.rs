@@ -8,6 +8,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, deletes, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::detect::absent::{AbsentDate, AbsentMark};
+use crate::detect::event_types::UnmatchedTypes;
+use crate::detect::named_fields::{AbsentFields, FieldEvidence};
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::SweepState;
 use crate::detect::unreadable_date::UnreadableDate;
@@ -51,6 +53,9 @@ pub(super) fn resource_status(
     conditions.extend(notes.map(|note| noted(*note, resource)));
     conditions.extend(absent.map(absent_date).or_else(|| health.unreadable_date.as_deref().map(unreadable_date)));
     conditions.extend(health.absent_mark.as_deref().filter(|_| resource.extract.deleted.is_some()).map(absent_mark));
+    conditions.extend(health.fields.as_deref().and_then(FieldEvidence::absent).map(|absent| absent_fields(&absent)));
+    let types = health.event_types.unmatched().filter(|_| resource.feed.is_some());
+    conditions.extend(types.map(unmatched_types));
     // What the lists have shown of a resource that has several, and of others what theirs has.
     let lists = || own.map(|own| &**own).into_iter().chain(state.lists_of(&resource.name).map(|(_, list)| list));
     conditions.extend(lists().find_map(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
@@ -153,6 +158,14 @@ fn absent_mark(absent: &AbsentMark) -> Condition {
     Condition::new(ConditionType::DeletionsReadable, ConditionStatus::False, Reason::DeletedFlagMissing, absent.to_string())
 }
 
+fn absent_fields(absent: &AbsentFields<'_>) -> Condition {
+    Condition::new(ConditionType::FieldsFound, ConditionStatus::False, Reason::FieldMissing, absent.to_string())
+}
+
+fn unmatched_types(unmatched: UnmatchedTypes) -> Condition {
+    Condition::new(ConditionType::EventTypesKnown, ConditionStatus::False, Reason::EventTypesUnmatched, unmatched.to_string())
+}
+
 fn unreadable_date(found: &UnreadableDate) -> Condition {
     Condition::new(ConditionType::DatesReadable, ConditionStatus::False, Reason::InvalidDate, found.to_string())
 }
@@ -239,6 +252,16 @@ fn noted(note: Note, resource: &ResourcePlan) -> Condition {
             ConditionType::Continuous,
             Reason::ListTurnedOver,
             "polling.interval: the list shows no record that was there at the last poll; if it has the latest records alone, those in between are missed: decrease polling.interval, raise pageSize, or set pagination or a filter with ${since}",
+        ),
+        Note::Emptied => (
+            ConditionType::Continuous,
+            Reason::ListEmptied,
+            "the list had many records and has had none, or next to none, for several polls: if the records still exist, let the credentials read them again, or correct query; a list that is really empty needs nothing",
+        ),
+        Note::ParentsEmptied => (
+            ConditionType::Continuous,
+            Reason::ListEmptied,
+            "forEach.resource: the list of parents had several records and has had none, or next to none, for several polls, so the lists of the others are not polled: if the parents still exist, let the credentials read them again, or correct query; a list that is really empty needs nothing",
         ),
         Note::Newcomers => (
             ConditionType::NewcomersFound,

@@ -75,6 +75,11 @@ impl Polls {
         self.definitions = Arc::new(definitions);
     }
 
+    /// Where the manifests are.
+    pub fn manifests(&self) -> std::path::PathBuf {
+        self.site.manifests()
+    }
+
     /// The next sweep for deletions is due at the next poll.
     pub fn forget_sweep(&self) {
         self.site.edit_state("\"at\":\"[^\"]+\",?", "");
