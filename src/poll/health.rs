@@ -8,13 +8,8 @@ use chrono::{DateTime, Utc};
 use super::detail_tries::DetailOutcome;
 use super::report::{Facts, Outcome, Report, Sign, SweepOutcome};
 use super::round::ListsOutcome;
-<<<<<<< HEAD
 use super::strategy::{Gap, Tokenless};
-use crate::api::conditions::{Problem, Reaction, Remedy};
-=======
-use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
->>>>>>> fields
 use crate::cpu::OverShare;
 use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::event_types::{EventTypes, UnmatchedTypes};
