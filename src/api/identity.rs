@@ -54,6 +54,9 @@ pub const NUMBER_LABEL: &str = "pollinator.dev/instance-id";
 /// Annotation with the name as Open Connectors has it.
 pub const IMPORTED_NAME: &str = "pollinator.dev/imported-name";
 
+/// Annotation: the id that an imported instance had.
+pub const IMPORTED_ID: &str = "pollinator.dev/imported-id";
+
 /// The number that stands for an identity where Open Connectors has one: `id` of an instance, `instanceId` in its events. It has at
 /// most 53 bits, so that every JSON parser keeps it, and is never 0. Two of a million identities share one with a probability of
 /// 1 to 18,000.

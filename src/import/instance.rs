@@ -11,7 +11,7 @@ use super::read::{Kind, Part, unwrapped};
 use super::report::{Section, Verdict};
 use super::settings;
 use super::value::{self, Said, slug};
-use crate::api::identity::number;
+use crate::api::identity::{IMPORTED_ID, IMPORTED_NAME, number};
 
 /// Members of an instance that need nothing here.
 const NEEDLESS: [(&str, &str); 17] = [
@@ -107,8 +107,8 @@ pub(super) fn import<'a>(
     draft.spec.connector = Some(key.clone());
     draft.stub.key = known.spec.is_none().then_some(key);
     draft.spec.tags = std::mem::take(&mut input.tags);
-    for (annotation, value) in [("imported-name", input.name.take()), ("imported-id", input.id.take())] {
-        draft.annotations.extend(value.map(|value| (format!("pollinator.dev/{annotation}"), value)));
+    for (annotation, value) in [(IMPORTED_NAME, input.name.take()), (IMPORTED_ID, input.id.take())] {
+        draft.annotations.extend(value.map(|value| (annotation.to_owned(), value)));
     }
     draft.spec.suspend = input.is_disabled;
     settings::switches(&mut input.settings, known, &mut draft, section);

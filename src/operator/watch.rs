@@ -27,7 +27,7 @@ use super::unusable::Unusable;
 use crate::api::connector::Connector;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
-use crate::state::adopt::{APPROVE_DELETES, DISCARD, POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
+use crate::state::adopt::ANNOTATIONS;
 use crate::state::wish;
 
 /// Objects of one page of a list.
@@ -39,8 +39,6 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 const CALM: Duration = Duration::from_secs(45);
 /// The shortest time between two lists, which are not free.
 pub const SHORTEST_RELIST: Duration = Duration::from_secs(10);
-/// The annotations that are acted on.
-const ANNOTATIONS: [&str; 6] = [RESET, REDELIVER, DISCARD, APPROVE_DELETES, POLL_NOW, REQUESTED_AT];
 /// Longer values are cut: they are compared and stored.
 const MAX_ANNOTATION: usize = wish::LONGEST_VALUE;
 
@@ -119,13 +117,14 @@ pub fn annotations_of(object: &Value) -> BTreeMap<String, String> {
     acted_on(Some(&texts.collect()))
 }
 
-/// The annotations that ask for something, their values cut to what is stored.
+/// The annotations that ask for something, their values cut to what is stored, and the names of those that are misspelt.
 pub fn acted_on(annotations: Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> {
     let found = |key: &&str| {
         let value = annotations?.get(*key)?;
         Some(((*key).to_owned(), value.chars().take(MAX_ANNOTATION).collect()))
     };
-    ANNOTATIONS.iter().filter_map(found).collect()
+    let misspelt = annotations.into_iter().flatten().filter(|(key, _)| wish::is_misspelt(key));
+    ANNOTATIONS.iter().filter_map(found).chain(misspelt.map(|(key, _)| (key.clone(), String::new()))).collect()
 }
 
 /// Where to look.
@@ -291,6 +290,7 @@ fn cause(error: &watcher::Error, kind: Kind, namespace: Option<&str>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::adopt::{POLL_NOW, REQUESTED_AT, RESET};
 
     fn metadata(annotations: &[(&str, &str)]) -> ObjectMeta {
         ObjectMeta {
@@ -342,6 +342,13 @@ mod tests {
         let cut = acted_on(metadata(&[(RESET, &"ü".repeat(400)), ("other", "1")]).annotations.as_ref());
         assert_eq!(cut.len(), 1);
         assert_eq!(cut[RESET].chars().count(), MAX_ANNOTATION);
+    }
+
+    #[test]
+    fn of_a_misspelt_annotation_the_name_counts() {
+        let own = [("pollinator.dev/poll_now", "1"), ("pollinator.dev/imported-id", "7"), ("example.com/poll-now", "1")];
+        let kept = acted_on(metadata(&own).annotations.as_ref());
+        assert_eq!(kept, BTreeMap::from([("pollinator.dev/poll_now".to_owned(), String::new())]));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub const POLL_NOW: &str = "pollinator.dev/poll-now";
 /// Annotation of Flux: the same.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
+/// The annotations that are acted on.
+pub const ANNOTATIONS: [&str; 6] = [RESET, REDELIVER, DISCARD, APPROVE_DELETES, POLL_NOW, REQUESTED_AT];
+
 /// What fitting the state found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adopted {
@@ -34,6 +37,8 @@ pub struct Adopted {
     pub resets: Vec<(String, &'static str)>,
     /// What new annotations name that is no resource: a sentence each.
     pub unknown: Vec<String>,
+    /// Annotations that are most likely misspelt: a sentence each.
+    pub misspelt: Vec<String>,
     /// Resources that are no longer declared, with the number of events that waited in their retry queue and go with them.
     pub dropped: BTreeMap<String, usize>,
 }
@@ -87,7 +92,8 @@ pub fn adopt(
             Some(_) => {}
         }
     }
-    for key in [RESET, REDELIVER, DISCARD, APPROVE_DELETES, POLL_NOW, REQUESTED_AT] {
+    adopted.misspelt.extend(annotations.keys().filter(|key| wish::is_misspelt(key)).map(|key| wish::misspelt(key)));
+    for key in ANNOTATIONS {
         let Some(value) = annotations.get(key) else {
             state.handled.remove(key);
             continue;
@@ -412,6 +418,28 @@ mod tests {
             let [text] = &*adopted.unknown else { panic!("{key}: {:?}", adopted.unknown) };
             assert!(text.contains(key) && text.contains("resource contact,") && text.ends_with("are contacts"), "{text}");
             assert_eq!(adopt(&mut state, &plan, &typo, at(0)).unknown, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn an_annotation_that_nothing_follows_from_is_named_with_the_one_that_is_meant() {
+        let (mut state, plan) = started();
+        let mut told = |key: &str| {
+            let adopted = adopt(&mut state, &plan, &BTreeMap::from([(key.to_owned(), "contacts".to_owned())]), at(0));
+            assert!(adopted.resets.is_empty() && !adopted.poll_now && state.handled.is_empty(), "{key}");
+            adopted.misspelt.join("; ")
+        };
+        for (key, end) in [
+            ("pollinator.dev/poll_now", "did you mean pollinator.dev/poll-now?"),
+            ("pollinator.dev/approve-delete", "did you mean pollinator.dev/approve-deletes?"),
+            ("pollinator.dev/Reset", "did you mean pollinator.dev/reset?"),
+            ("pollinator.dev/pause", "pollinator.dev/approve-deletes, pollinator.dev/poll-now"),
+        ] {
+            let text = told(key);
+            assert!(text.starts_with(&format!("annotation {key} is not known")) && text.ends_with(end), "{text}");
+        }
+        for key in ["pollinator.dev/imported-name", "pollinator.dev/imported-id", "example.com/poll_now"] {
+            assert_eq!(told(key), "", "{key}");
         }
     }
 

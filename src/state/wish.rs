@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::InstanceState;
-use super::adopt::{APPROVE_DELETES, DISCARD, POLL_NOW, REDELIVER, RESET};
+use super::adopt::{ANNOTATIONS, APPROVE_DELETES, DISCARD, POLL_NOW, REDELIVER, RESET};
+use crate::api::identity::{IMPORTED_ID, IMPORTED_NAME};
+use crate::api::nearest::nearest;
 
 /// Characters of an annotation that are compared and stored: a longer value is cut.
 pub const LONGEST_VALUE: usize = 256;
@@ -121,6 +123,26 @@ impl<'a> Restart<'a> {
             Self::Named(named) => named.contains(resource),
         }
     }
+}
+
+/// What the names of this program's annotations begin with.
+const OWN: &str = "pollinator.dev/";
+
+/// Whether an annotation has a name of this program's, and yet nothing follows from it.
+pub fn is_misspelt(annotation: &str) -> bool {
+    let says_origin = [IMPORTED_NAME, IMPORTED_ID].contains(&annotation);
+    annotation.starts_with(OWN) && !ANNOTATIONS.contains(&annotation) && !says_origin
+}
+
+/// What a person is told of an annotation that [`is_misspelt`].
+pub fn misspelt(annotation: &str) -> String {
+    let own = ANNOTATIONS.iter().copied().filter_map(|known| known.strip_prefix(OWN));
+    let meant = annotation.strip_prefix(OWN).and_then(|name| nearest(name, own.clone()));
+    let fix = meant.map_or_else(
+        || format!("those that are known are {}", own.map(|name| format!("{OWN}{name}")).collect::<Vec<_>>().join(", ")),
+        |meant| format!("did you mean {OWN}{meant}?"),
+    );
+    format!("annotation {annotation} is not known, so nothing follows from it; {fix}")
 }
 
 /// What the value of an annotation names that is not among the `known` resources: a sentence each.

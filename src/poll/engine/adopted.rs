@@ -7,6 +7,8 @@ use crate::state::adopt::Adopted;
 
 /// Why events of the retry queue were dropped, as the reason of an Event.
 const EVENTS_DROPPED: &str = "EventsDropped";
+/// Why nothing follows from an annotation, as the reason of an Event.
+const UNKNOWN_ANNOTATION: &str = "UnknownAnnotation";
 
 /// Logs it. What no condition shows is announced by the store, too.
 pub(super) fn announce(core: &EngineContext, instance: &InstanceRef, adopted: &Adopted) {
@@ -17,6 +19,10 @@ pub(super) fn announce(core: &EngineContext, instance: &InstanceRef, adopted: &A
     span::reconcile(instance).in_scope(|| {
         for text in &adopted.unknown {
             tracing::warn!("{text}");
+        }
+        for text in &adopted.misspelt {
+            tracing::warn!(reason = UNKNOWN_ANNOTATION, "{text}");
+            core.store.announce(instance, UNKNOWN_ANNOTATION, text.clone());
         }
         for (resource, count) in &adopted.dropped {
             let text = dropped(resource, *count);
