@@ -134,7 +134,7 @@ pub fn is_misspelt(annotation: &str) -> bool {
     annotation.starts_with(OWN) && !ANNOTATIONS.contains(&annotation) && !says_origin
 }
 
-/// What a person is told of an annotation that [`is_misspelt`].
+/// The sentence about an annotation that [`is_misspelt`].
 pub fn misspelt(annotation: &str) -> String {
     let own = ANNOTATIONS.iter().copied().filter_map(|known| known.strip_prefix(OWN));
     let meant = annotation.strip_prefix(OWN).and_then(|name| nearest(name, own.clone()));
