@@ -290,6 +290,8 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Snapshot], &[Short]),
     // an empty list in an odd form is one only where a list has been: before that the place may be wrong, and nothing is read
     (&[Empty], &[ForEach, Parents, DeletedList]),
+    // a page that was announced, shows none of its rows and has no list either cannot be told from a fault
+    (&[Empty], &[Short]),
     (&[ForEach], &[Parents, Errors]),
     (&[Parents], &[Errors, Cap, Pinned, Signed, JoinedBytes]),
     // what is compared by content differs where it changed and nowhere else
