@@ -80,7 +80,7 @@ enum Command {
     State(state::StateArgs),
     /// Forward the console of a release in a cluster to this machine, and print its URL.
     ///
-    /// Needs kubectl, and the permissions to list pods and to create pods/portforward in the namespace of the release. It ends with Ctrl+C.
+    /// Needs kubectl, and the permissions to get and list pods and to create pods/portforward in the namespace of the release. It ends with Ctrl+C.
     Console(console::ConsoleArgs),
     /// Watch a sample provider, the engine and a receiver work together.
     Demo(demo::DemoArgs),
