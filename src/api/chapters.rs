@@ -45,6 +45,7 @@ pub(super) const CHAPTERS: [(&str, &str, &[&str]); 4] = [
             "parameters",
             "headers",
             "auth",
+            "probe",
             "polling",
             "pagination",
             "errorRules",

@@ -77,6 +77,9 @@ pub struct ConnectorSpec {
     /// How requests are authenticated: exactly one of apiKey, basic, bearer, oauth2; the instance adds the secretRef. Default: the instance says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<ConnectorAuth>,
+    /// A small request that shows whether the provider accepts the credentials, before anything is polled. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// When polling happens unless the instance says otherwise. Default: every 15m, from Now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polling: Option<Polling>,
@@ -106,7 +109,7 @@ impl ConnectorSpec {
             return Cow::Borrowed(&self.parameters);
         }
         // Kinds can be written as JSON; if one could not, every parameter would be asked for.
-        let Ok(texts) = serde_json::to_string(&(&self.base_url, &self.auth, &self.headers, polled)) else {
+        let Ok(texts) = serde_json::to_string(&(&self.base_url, &self.auth, &self.headers, &self.probe, polled)) else {
             return Cow::Borrowed(&self.parameters);
         };
         let is_needed = |parameter: &&Parameter| has_value(parameter) || texts.contains(&format!("{{{}}}", parameter.name));
@@ -149,6 +152,19 @@ pub enum Evidence {
     Description,
     /// Exchanges with the live API.
     Recording,
+}
+
+/// A GET request that changes nothing and answers small, such as the one for the account itself.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    /// A path under baseUrl; may contain {placeholders}, and no macro.
+    #[schemars(length(max = 2048), regex(pattern = "^/[^\\s#]*$"))]
+    pub url: String,
+    /// Query parameters; values may contain {placeholders}, and no macro. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "short_map")]
+    pub query: BTreeMap<String, String>,
 }
 
 /// A placeholder in the connector's templates.

@@ -8,6 +8,7 @@ mod fields;
 mod first_poll;
 mod for_each;
 mod page_zero;
+mod probe;
 pub mod wishes;
 
 use std::collections::BTreeSet;
@@ -129,6 +130,7 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
         credentials.join(&planned.plan.instance, plans);
     }
     for planned in definitions.planned.values() {
+        probe::prove(&asker, &credentials, &planned.plan, wishes).await;
         for resource in &planned.plan.resources {
             output::line(format_args!("{}, resource {}", planned.plan.instance, resource.name));
             if resource.request.method == http::Method::POST && !wishes.posts {

@@ -26,6 +26,7 @@ pub mod pagination;
 mod partial_shape;
 pub mod place;
 mod position;
+pub mod probe;
 pub mod request;
 mod restraint;
 pub(crate) mod result_cap;

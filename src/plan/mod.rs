@@ -30,6 +30,7 @@ mod parameter;
 mod placeholders;
 mod places;
 pub mod print;
+mod probe;
 mod problems;
 mod record_url;
 mod request;
@@ -85,6 +86,8 @@ pub struct PollPlan {
     pub suspended: bool,
     /// Where events go.
     pub callback: Arc<CallbackPlan>,
+    /// What shows whether the provider accepts the credentials; `None`: only its answers to the lists.
+    pub probe: Option<Arc<RequestPlan>>,
     /// What is polled; names are unique.
     pub resources: Vec<Arc<ResourcePlan>>,
 }

@@ -43,6 +43,8 @@ struct Printed<'a> {
     tags: &'a [String],
     suspend: bool,
     callback: PrintedCallback,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<String>,
     resources: Vec<PrintedResource<'a>>,
 }
 
@@ -162,6 +164,7 @@ impl<'a> From<&'a PollPlan> for Printed<'a> {
             tags: &plan.tags,
             suspend: plan.suspended,
             callback: PrintedCallback::from(&*plan.callback),
+            probe: plan.probe.as_deref().map(super::probe::print),
             resources: plan.resources.iter().map(|resource| PrintedResource::from(&**resource)).collect(),
         }
     }

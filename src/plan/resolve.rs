@@ -12,7 +12,7 @@ use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom, TlsPlan};
 use super::{authentication, changes, deleted_list, delta, detail, extract, feed, for_each, full_sweep, overlay};
-use super::{max_age, request, result_cap, snapshot, start_from, tls};
+use super::{max_age, probe, request, result_cap, snapshot, start_from, tls};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::{IMPORTED_NAME, InstanceRef};
@@ -65,6 +65,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     let auth = problems
         .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut placeholders))
         .map(|auth| Arc::new(auth.with_tls(tls.as_ref())));
+    let probe = base.as_ref().and_then(|base| problems.keep(probe::plan(base, connector, &mut placeholders))).flatten();
     let start_from = problems.keep(start_from::plan(spec, connector));
     let callback = problems.keep_all(callback(&spec.callback, &mut placeholders)).map(Arc::new);
 
@@ -106,6 +107,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             tags: spec.tags.clone(),
             suspended: spec.suspend,
             callback,
+            probe: probe.map(Arc::new),
             resources,
         }),
         _ => Err(problems.0),

@@ -81,6 +81,7 @@ pub fn resource() -> ResourcePlan {
 /// An instance with one resource.
 pub fn instance(resource: ResourcePlan) -> PollPlan {
     PollPlan {
+        probe: None,
         instance: InstanceRef::new("crm", "keap"),
         title: None,
         generation: Some(3),

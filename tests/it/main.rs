@@ -126,6 +126,7 @@ mod panicking;
 mod passers;
 mod past_failures;
 mod pipes;
+mod probes;
 mod real_servers;
 mod receiver_contract;
 mod recordings;
