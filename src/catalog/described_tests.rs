@@ -17,7 +17,7 @@ use crate::api::resource::{Pagination, TokenPlace};
 use crate::plan::field_path::{FieldPath, Segment};
 
 /// Keys and texts as they are in the repository now, not as they were embedded.
-fn entries() -> Vec<(String, String)> {
+pub(super) fn entries() -> Vec<(String, String)> {
     let folders = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog")).unwrap().map(|folder| folder.unwrap());
     let text = |folder: &fs::DirEntry| fs::read_to_string(folder.path().join("connector.yaml")).unwrap();
     let mut found: Vec<_> = folders.map(|folder| (folder.file_name().into_string().unwrap(), text(&folder))).collect();

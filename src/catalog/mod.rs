@@ -6,6 +6,10 @@ mod described_tests;
 mod description_tests;
 mod index;
 #[cfg(test)]
+mod metadata_tests;
+#[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
 mod published_tests;
 pub mod starter;
 pub mod words;

@@ -18,10 +18,14 @@ const HOSTS: &[(&str, &str, &str, &str)] = &[
 
 /// Entries for which no description is at hand, and why.
 pub(super) const UNDESCRIBED: &[(&str, &str)] = &[
+    ("azuread", "published as metadata (CSDL), which names types and no paths"),
     ("hal", "a form of answers, not one API"),
     ("json-api", "a form of answers, not one API"),
     ("odata-v2", "a form of answers, not one API"),
     ("odata-v4", "a form of answers, not one API"),
+    ("onedrivebusiness", "published as metadata (CSDL), which names types and no paths"),
+    ("outlookemail", "published as metadata (CSDL), which names types and no paths"),
+    ("sharepoint", "published as metadata (CSDL), which names types and no paths"),
 ];
 
 /// Facts of entries that the descriptions do not have: entry, resource, fact and why it is in the entry all the same.
