@@ -1,5 +1,7 @@
 //! The request that shows whether the provider accepts the credentials: a connector's `probe` → [`RequestPlan`]. Pure.
 
+use std::fmt::Write as _;
+
 use url::Url;
 
 use super::RequestPlan;
@@ -45,8 +47,12 @@ pub(super) fn plan(
 
 /// As `pollinator plan` prints it.
 pub(super) fn print(plan: &RequestPlan) -> String {
-    let query: String = plan.query.iter().map(|(name, value)| format!(" {name}={}", shown(name, value.as_str()))).collect();
-    format!("{} {}{query}", plan.method, shown_url(plan.url.as_str()))
+    let mut text = format!("{} {}", plan.method, shown_url(plan.url.as_str()));
+    for (name, value) in &plan.query {
+        // Writing into a text does not fail.
+        let _ = write!(text, " {name}={}", shown(name, value.as_str()));
+    }
+    text
 }
 
 #[cfg(test)]
