@@ -287,6 +287,11 @@ impl<'a> PageReader<'a> {
         let cpu = &self.asker.cpu;
         self.pager.note_last(page.records().rev().map(|record| (record.json, record.key)), id_at);
         let next = cpu.work(self.instance, page.body_len(), || self.pager.next(&answer)).await?;
+        if next.is_none() && self.pager.ends_again() {
+            self.retry_after = self.retry_after.max(quota).max(spent);
+            self.finish();
+            return Ok(Step::End);
+        }
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
                 Reason::ResponseTooLarge,

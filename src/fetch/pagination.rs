@@ -142,6 +142,8 @@ pub struct Pager {
     ids_before: Option<u128>,
     /// What the answer with which the listing ended says of the list.
     claim: Claim,
+    /// The listing ended with rows that came before.
+    ends_again: bool,
     /// Identifies the page that was asked for last, unless it is the first.
     asked: Option<String>,
     seen_pages: HashSet<u128>,
@@ -208,6 +210,7 @@ impl Pager {
             promise: Promise::None,
             ids_before: None,
             claim: Claim::default(),
+            ends_again: false,
             asked: None,
             seen_pages: HashSet::new(),
             seen_marks: HashSet::new(),
@@ -263,6 +266,12 @@ impl Pager {
         self.claim
     }
 
+    /// Whether the page with which the listing ended shows rows that came before: a last page that leads to itself or back to the first
+    /// one, and a server that answers so behind the end, are no further page.
+    pub fn ends_again(&self) -> bool {
+        self.ends_again
+    }
+
     /// Where the page after `answer` is; `None` when that was the last one. Call it once an answer, in order.
     ///
     /// # Errors
@@ -296,6 +305,8 @@ impl Pager {
                 PaginationPlan::NextLink(from) | PaginationPlan::Token { from, .. } => Some(named(from)),
                 _ => None,
             };
+            self.ends_again = heard.repeated;
+            self.rows -= if heard.repeated { heard.reach.rows } else { 0 };
             self.claim = claim::claim(&heard, self.rows, followed.as_deref(), self.counts_all(&heard));
             return self.end(&heard);
         };

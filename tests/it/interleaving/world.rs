@@ -709,7 +709,9 @@ impl World {
         let (asked, sent) = (self.provider.asked() - asked, self.receiver.count() - sent);
         let errors = self.provider.take_errors();
         let told_error = errors.told > errors.repeated;
-        self.tell(&format!("poll: {asked} requests, {sent} sent, {} {}", row.ready, row.reason));
+        let of_resources = row.resources.iter().flat_map(|resource| &resource.conditions);
+        let reasons: Vec<_> = of_resources.map(|condition| condition.reason.as_str()).collect();
+        self.tell(&format!("poll: {asked} requests, {sent} sent, {} {} {}", row.ready, row.reason, reasons.join(" ")));
         let targets =
             self.provider.look(|asks| asks[asks.len() - asked..].iter().map(|ask| ask.target.clone()).collect::<Vec<_>>());
         let _ = writeln!(self.story, "    {}", targets.join("\n    "));
