@@ -82,8 +82,9 @@ impl Poll<'_> {
         outbox.sums.dirty |= was_old && next != own.cursor;
         own.cursor = next;
         own.reach = update.window.as_secs();
-        // What the first read has sent must be known until the whole of it is: its next try has no lower bound.
-        if let Some(horizon) = update.horizon.filter(|_| own.started) {
+        // What the first read has sent must be known until the whole of it is: its next try has no lower bound. And of a record whose
+        // change was sent and not taken, it must be known until it is what its last change was: from that follows the id of the event.
+        if let Some(horizon) = update.horizon.filter(|_| own.started && delivered) {
             let tombstones = match self.resource.deleted_list {
                 Some(_) => tombstones_from(self.polled_at, horizon),
                 None => horizon,

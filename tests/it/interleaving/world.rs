@@ -18,7 +18,7 @@ use crate::rig::provider::habits::{EmptyForm, ErrorForm, Filter, Repeats, Rows, 
 use crate::rig::provider::paging::{End, Paging};
 use crate::rig::provider::stamps::{DateHeader, Form, Sentinel, Unit};
 use crate::rig::provider::{self, Change, Listed, Listing, Provider};
-use crate::rig::receiver::Receiver;
+use crate::rig::receiver::{Post, Receiver};
 use crate::rig::traffic::Dice;
 
 /// Turns of one world: changes, time, a poll.
@@ -63,6 +63,8 @@ pub struct World {
     unit: Unit,
     zone: TimeDelta,
     skew: TimeDelta,
+    /// What the date of a change since the last poll may stand for.
+    coarsest: TimeDelta,
     page_size: u64,
     /// Records that may be changed.
     living: Vec<String>,
@@ -91,6 +93,13 @@ pub struct World {
     used: BTreeSet<String>,
     /// What happened, for a person.
     story: String,
+}
+
+/// What a request said, and what was answered.
+fn said(post: &Post) -> Vec<String> {
+    let answer = post.status.map_or("no answer".to_owned(), |status| status.to_string());
+    let events = post.events().into_iter();
+    events.map(|event| format!("{:?} {} {}: {answer}", event.kind, event.object, event.event_id)).collect()
 }
 
 fn one_of<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
@@ -288,6 +297,7 @@ impl World {
             unit,
             zone,
             skew,
+            coarsest: TimeDelta::zero(),
             page_size,
             living: Vec::new(),
             hidden: Vec::new(),
@@ -471,6 +481,7 @@ impl World {
     }
 
     fn pass(&mut self, time: TimeDelta) {
+        self.coarsest = self.coarsest.max(self.coarsest_unit());
         self.provider.pass(time);
     }
 
@@ -506,7 +517,7 @@ impl World {
 
     /// Time between changes and the poll after them.
     fn rest_before_poll(&mut self) {
-        let unit = self.coarsest_unit();
+        let unit = self.coarsest.max(self.coarsest_unit());
         let some = [0, 0, 1, 400, 3_000, 20_000, 60_000, 3_600_000, 86_400_000];
         // rows that are late are shown in time
         let reach = if self.has(Late) || self.has(Lateness) { 6 } else { some.len() };
@@ -521,6 +532,7 @@ impl World {
             // bytes count until the unit of the last date is over on the provider's clock
             let ahead = self.zone.max(TimeDelta::zero()) + (-self.skew).max(TimeDelta::zero());
             self.pass(unit + ahead + TimeDelta::seconds(5));
+            self.coarsest = TimeDelta::zero();
         }
         if self.below(2) == 0 || time > TimeDelta::seconds(3) {
             self.show_hidden();
@@ -706,7 +718,8 @@ impl World {
         let (asked, sent) = (self.provider.asked(), self.receiver.count());
         self.provider.take_errors();
         let row = self.polls.poll();
-        let (asked, sent) = (self.provider.asked() - asked, self.receiver.count() - sent);
+        let posts: Vec<_> = self.receiver.behind(sent).iter().flat_map(said).collect();
+        let (asked, sent) = (self.provider.asked() - asked, posts.len());
         let errors = self.provider.take_errors();
         let told_error = errors.told > errors.repeated;
         let of_resources = row.resources.iter().flat_map(|resource| &resource.conditions);
@@ -714,7 +727,7 @@ impl World {
         self.tell(&format!("poll: {asked} requests, {sent} sent, {} {} {}", row.ready, row.reason, reasons.join(" ")));
         let targets =
             self.provider.look(|asks| asks[asks.len() - asked..].iter().map(|ask| ask.target.clone()).collect::<Vec<_>>());
-        let _ = writeln!(self.story, "    {}", targets.join("\n    "));
+        let _ = writeln!(self.story, "    {}\n    {}", targets.join("\n    "), posts.join("\n    "));
         // rows that move by a whole page show it again, which is told from a loop by the next poll
         let may_loop = may_loop && row.tells("PaginationLoop");
         // what is refused is told as the failure that it is

@@ -76,7 +76,13 @@ fn what_others_remove_of_a_status_comes_back_and_what_they_damage_can_be_given_u
     cluster.ns.kubectl_with(&["replace", "--subresource=status", "-f", "-"], &bare.to_string()).ok();
     cluster.wait_status("/bookkeeping", &stored[1]);
     cluster.wait_ready("it");
-    let cursor = |resources: &Value| resources[0]["cursor"].clone();
+    // but for the last two characters of the known set: that the date of its record has settled is noted when it is
+    let cursor = |resources: &Value| {
+        let mut cursor = resources[0]["cursor"].clone();
+        let known = cursor["known"].as_str().expect("a known set in place");
+        cursor["known"] = known[..known.len() - 2].into();
+        cursor
+    };
     assert_eq!(cursor(&cluster.ns.get_instance("it")["status"]["resources"]), cursor(&stored[0]));
     cluster.provider.create("b");
     cluster.assert_perfect(&operator);

@@ -54,6 +54,7 @@ type Place = SemaphorePermit<'static>;
 fn place_for(instances: usize) -> Place {
     let wanted = u32::try_from(instances).map_or(AT_ONCE, |wanted| wanted.min(AT_ONCE));
     let place = turns::without(|| futures::executor::block_on(PLACES.acquire_many(wanted)));
+    turns::take_with_fleet();
     place.expect("nobody closes it")
 }
 

@@ -16,6 +16,8 @@ use super::turns;
 
 /// A byte of a head that drips comes after this.
 const DRIP: Duration = Duration::from_millis(100);
+/// How often a held answer looks at its gate.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -77,13 +79,15 @@ pub struct Answer {
     pub body: Body,
     /// Silence before the answer.
     pub delay: Duration,
+    /// What the answer waits for.
+    pub gate: Option<Gate>,
     /// Closes the connection instead of answering.
     pub hang_up: bool,
 }
 
 impl Answer {
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Whole(Vec::new()), delay: Duration::ZERO, hang_up: false }
+        Self { status, headers: Vec::new(), body: Body::Whole(Vec::new()), delay: Duration::ZERO, gate: None, hang_up: false }
     }
 
     pub fn hang_up() -> Self {
@@ -111,6 +115,26 @@ impl Answer {
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
+    }
+
+    /// Silence until the gate opens.
+    pub fn behind(mut self, gate: &Gate) -> Self {
+        self.gate = Some(gate.clone());
+        self
+    }
+}
+
+/// Closed until a test opens it; a server that stops does not wait for it.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -262,6 +286,9 @@ fn converse(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         let answer = (shared.handler)(&ask);
         if !answer.delay.is_zero() {
             shared.pause(answer.delay);
+        }
+        while answer.gate.as_ref().is_some_and(|gate| !gate.is_open()) && !shared.stopped.load(Ordering::SeqCst) {
+            shared.pause(LOOK);
         }
         if answer.hang_up || shared.stopped.load(Ordering::SeqCst) || !say(stream, answer)? {
             return Ok(());

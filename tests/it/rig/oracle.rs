@@ -208,7 +208,9 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
             continue;
         }
         if let Some(other) = ids.insert((object, at, event.kind), &event.event_id) {
-            verdict.conflicts.push(format!("{told}: came as {other} before"));
+            verdict
+                .conflicts
+                .push(format!("{told}: came as {other} before\n        {}\n        {}", event.data, contents[other].data));
         }
         let before = newest.get(object).copied();
         if before.is_some_and(|before| before > at) {

@@ -1,6 +1,7 @@
 //! Honest instances beside attackers of another namespace, in one process: what the honest ones get is compared with what they got
 //! before the attackers came, and with what the machine takes from everyone.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const VARIABLE: &str = "POLLINATOR_ATTACKERS";
 /// Polls of each honest instance that are measured, at the shortest interval.
 const POLLS: usize = 2;
 const POLLS_OF_A_LONG_RUN: usize = 6;
+/// By which a provider knows them apart.
+const HEADER: &str = "x-instance";
 /// Memory that the chart grants a pod, in MiB. The kernel kills a process that wants more.
 const MEMORY: u64 = 512;
 
@@ -40,7 +43,8 @@ impl Siege {
     pub fn honest(&self, receiver: &Receiver) -> Vec<Instance> {
         let instance = |number: usize| {
             let name = name(number);
-            Instance::new(&name, &self.providers[number % PROVIDERS].url(), &receiver.url(&name)).basic_auth()
+            let instance = Instance::new(&name, &self.providers[number % PROVIDERS].url(), &receiver.url(&name)).basic_auth();
+            instance.and_resource(&format!("headers: {{{HEADER}: {name}}}"))
         };
         (0..HONEST).map(instance).collect()
     }
@@ -51,7 +55,7 @@ impl Siege {
         let counts: Vec<usize> = long.as_deref().map_or(ATTACKERS.to_vec(), |text| {
             text.split(',').map(|count| count.parse().expect("numbers with commas between them")).collect()
         });
-        let measured = HONEST * if long.is_some() { POLLS_OF_A_LONG_RUN } else { POLLS };
+        let measured = if long.is_some() { POLLS_OF_A_LONG_RUN } else { POLLS };
         let address = health_address(process);
         let limit = MemoryLimit::try_set(process.id(), MEMORY);
         let alone = self.polls(measured, process);
@@ -63,7 +67,7 @@ impl Siege {
             admit(zoo.grow(count));
             zoo.wait_all_asked();
             let attacked = self.polls(measured, process);
-            println!("{measured} polls: {alone:?} alone, {attacked:?} beside {count} attackers");
+            println!("{measured} polls of each: {alone:?} alone, {attacked:?} beside {count} attackers");
             // A tenth less, and what the machine takes from everyone.
             let bound = alone.mul_f64(1.0 / 0.9) + strain.allowance() + Duration::from_secs(1);
             assert!(attacked < bound, "{attacked:?} beside {count} attackers, {alone:?} alone\n{}", process.stderr());
@@ -85,15 +89,21 @@ impl Siege {
         assert!(peak.is_none_or(|mebibytes| mebibytes < MEMORY), "{peak:?} MiB");
     }
 
-    /// How long it takes until the honest instances have polled this many times in all.
+    /// How long an honest instance takes on average for so many polls, from one poll on: when it was due first does not matter.
     fn polls(&self, count: usize, process: &Pollinator) -> Duration {
-        let asked = || self.providers.iter().map(Provider::asked).sum::<usize>();
-        let (begun, goal) = (Instant::now(), asked() + count);
-        while asked() < goal {
-            assert!(begun.elapsed() < PATIENCE, "{} polls are missing\n{}", goal - asked(), process.stderr());
+        let begun = Instant::now();
+        loop {
+            let mut polls: BTreeMap<String, Vec<Instant>> = BTreeMap::new();
+            for ask in self.providers.iter().flat_map(Provider::asks).filter(|ask| ask.at >= begun) {
+                polls.entry(ask.header(HEADER).expect("which instance asks").to_owned()).or_default().push(ask.at);
+            }
+            let took: Vec<_> = polls.values().filter_map(|at| Some(*at.get(count)? - at[0])).collect();
+            if took.len() == HONEST {
+                return took.iter().sum::<Duration>() / u32::try_from(HONEST).expect("a few");
+            }
+            assert!(begun.elapsed() < PATIENCE, "only {} were polled in time\n{}", took.len(), process.stderr());
             self.providers[0].try_wait_asked(self.providers[0].asked() + 1, Duration::from_millis(100));
         }
-        begun.elapsed()
     }
 }
 

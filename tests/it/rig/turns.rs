@@ -46,6 +46,8 @@ pub enum Weight {
     Light = 1,
     /// It makes an API server work, and often several processes.
     Cluster = 3,
+    /// The same with hundreds of instances.
+    Fleet = 9,
 }
 
 static TURNS: Turns = Turns { state: Mutex::new(State::new()), change: Condvar::new() };
@@ -67,6 +69,11 @@ pub fn take() {
 /// The same for a test with a cluster.
 pub fn take_with_cluster() {
     take_as(Weight::Cluster);
+}
+
+/// The same for a test with a cluster of so many instances that it measures what runs beside it.
+pub fn take_with_fleet() {
+    take_as(Weight::Fleet);
 }
 
 fn take_as(weight: Weight) {
