@@ -1,5 +1,6 @@
 //! Sweeps of a million records by `local`, from the outside: with `deletes.snapshot` and without, then with changes and deletions.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 
@@ -10,11 +11,17 @@ use crate::process;
 /// Name of the section.
 pub const NAME: &str = "sweep";
 
+/// Records in the list, unless the variable has another number.
 const RECORDS: usize = 1_000_000;
+const VARIABLE: &str = "POLLINATOR_SWEPT";
+
+fn records() -> usize {
+    env::var(VARIABLE).map_or(RECORDS, |text| text.parse().expect("a number"))
+}
 
 /// Prints CPU, memory and writes of sweeps; what they announce is asserted.
 pub fn run() {
-    println!("{NAME}: {RECORDS} records of 600 bytes in pages of {PAGE}, `local --once`, state in a folder");
+    println!("{NAME}: {} records of 600 bytes in pages of {PAGE}, `local --once`, state in a folder", records());
     let address = list::serve();
     for (name, deletes) in [("without deletes", ""), ("with deletes", "deletes: {snapshot: {}}")] {
         list::edit(false);
@@ -38,7 +45,7 @@ fn text(address: &str, deletes: &str) -> String {
         "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {{name: sweep, namespace: crm}}\nspec:\n  \
          baseUrl: {address}\n  polling: {{interval: 15m, startFrom: Now}}\n  callback: {{url: {address}/events, allowInsecureHttp: true}}\n  \
          resources:\n  - {{name: records, url: \"{}\", recordsPath: appointments, pagination: {{nextLink: {{field: next}}}}, {deletes}}}\n",
-        list::path(RECORDS)
+        list::path(records())
     )
 }
 
@@ -48,7 +55,7 @@ fn sweep(name: &str, what: &str, manifest: &Path, state: &Path, events: u64) {
     assert_eq!(once.posts, events, "{name}, {what}");
     println!(
         "{NAME}/{name:<16} {what:<21} {:>5.2} µs CPU a record, peak {:>4} MiB, {} of {} files written ({:.1} MiB), {} events",
-        process::micros_each(once.cpu, RECORDS as u64),
+        process::micros_each(once.cpu, records() as u64),
         once.peak / 1024,
         once.written.len(),
         once.files,

@@ -37,6 +37,8 @@ pub struct Adopted {
     pub resets: Vec<(String, &'static str)>,
     /// What new annotations name that is no resource: a sentence each.
     pub unknown: Vec<String>,
+    /// What new annotations name that is no parked event: a sentence each.
+    pub not_parked: Vec<String>,
     /// Annotations that are most likely misspelt: a sentence each.
     pub misspelt: Vec<String>,
     /// Resources that are no longer declared, with the number of events that waited in their retry queue and go with them.
@@ -113,13 +115,17 @@ pub fn adopt(
             }
             REDELIVER => {
                 for (resource, event) in wish::parked(value) {
-                    state.sinks.redeliver(resource, event, now);
+                    let found = state.sinks.redeliver(resource, event, now);
+                    let news = wish::not_parked(key, resource, event, found).filter(|_| all.contains(&resource));
+                    adopted.not_parked.extend(news);
                 }
                 adopted.poll_now = true;
             }
             DISCARD => {
                 for (resource, event) in wish::parked(value) {
-                    state.sinks.discard(resource, event);
+                    let found = state.sinks.discard(resource, event);
+                    let news = wish::not_parked(key, resource, event, found).filter(|_| all.contains(&resource));
+                    adopted.not_parked.extend(news);
                 }
             }
             APPROVE_DELETES => {
@@ -418,6 +424,23 @@ mod tests {
             let [text] = &*adopted.unknown else { panic!("{key}: {:?}", adopted.unknown) };
             assert!(text.contains(key) && text.contains("resource contact,") && text.ends_with("are contacts"), "{text}");
             assert_eq!(adopt(&mut state, &plan, &typo, at(0)).unknown, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_not_parked_is_reported_once_and_a_resource_without_one_is_not() {
+        let (mut state, plan) = started();
+        for key in [REDELIVER, DISCARD] {
+            let other = BTreeMap::from([(key.to_owned(), "contacts/no-such".to_owned())]);
+            let adopted = adopt(&mut state, &plan, &other, at(0));
+            let [text] = &*adopted.not_parked else { panic!("{key}: {:?}", adopted.not_parked) };
+            assert!(
+                text.starts_with(&format!("annotation {key} names an event of resource contacts that is not parked")),
+                "{text}"
+            );
+            assert_eq!(adopt(&mut state, &plan, &other, at(0)).not_parked, [""; 0]);
+            let all = BTreeMap::from([(key.to_owned(), "contacts 2".to_owned())]);
+            assert_eq!(adopt(&mut state, &plan, &all, at(0)).not_parked, [""; 0], "there are none, as is wanted");
         }
     }
 

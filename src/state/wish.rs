@@ -166,6 +166,16 @@ pub fn unknown(annotation: &str, value: &str, known: &[&str]) -> Vec<String> {
     names.iter().map(tell).collect()
 }
 
+/// What an annotation says of one event while `found` events that are parked have this name: a sentence, if there is none.
+pub fn not_parked(annotation: &str, resource: &str, event: Option<&str>, found: usize) -> Option<String> {
+    (event.is_some() && found == 0).then(|| {
+        format!(
+            "annotation {annotation} names an event of resource {resource} that is not parked: its id is misspelt, or it was accepted or \
+             dropped meanwhile; the instances API and the console list the parked events"
+        )
+    })
+}
+
 fn without_mark(value: &str) -> &str {
     value.trim_start().split(' ').next().unwrap_or_default()
 }

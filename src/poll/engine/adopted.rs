@@ -10,6 +10,9 @@ const EVENTS_DROPPED: &str = "EventsDropped";
 /// Why nothing follows from an annotation, as the reason of an Event.
 const UNKNOWN_ANNOTATION: &str = "UnknownAnnotation";
 
+/// Why nothing was sent again or dropped, as the reason of an Event.
+const NOT_PARKED: &str = "EventNotParked";
+
 /// Logs it. What no condition shows is announced by the store, too.
 pub(super) fn announce(core: &EngineContext, instance: &InstanceRef, adopted: &Adopted) {
     for (resource, reason) in &adopted.resets {
@@ -23,6 +26,10 @@ pub(super) fn announce(core: &EngineContext, instance: &InstanceRef, adopted: &A
         for text in &adopted.misspelt {
             tracing::warn!(reason = UNKNOWN_ANNOTATION, "{text}");
             core.store.announce(instance, UNKNOWN_ANNOTATION, text.clone());
+        }
+        for text in &adopted.not_parked {
+            tracing::warn!(reason = NOT_PARKED, "{text}");
+            core.store.announce(instance, NOT_PARKED, text.clone());
         }
         for (resource, count) in &adopted.dropped {
             let text = dropped(resource, *count);

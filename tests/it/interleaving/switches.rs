@@ -173,8 +173,9 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[NoCreated], &[Sentinel]),
     // where a record that was never changed has no date, its row in a history is not what was shown before
     (&[Versions], &[Sentinel]),
-    // a crash, or an answer that is lost, may make the version before, alone on its page, come after the one that was sent
-    (&[Versions], &[Kills, Lost]),
+    // a crash, or an event that was not taken, may make the version before, alone on its page, come after the one that was sent: a
+    // receiver that answered by an error may have it
+    (&[Versions], &[Kills, Lost, Refused]),
     // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
     (&[Versions], &[Future, Zone, Joined, JoinedBytes]),
     // a page of a list that has no further ones holds more than the rows of one unit of its dates, all of which are past

@@ -36,6 +36,11 @@ impl Reply {
         self.body
     }
 
+    /// The object, or `None` for a refusal with this `reason`; any other one fails the test.
+    pub fn ok_unless(self, reason: &str) -> Option<Value> {
+        if self.reason() == reason { None } else { Some(self.ok()) }
+    }
+
     /// The `reason` of a refusal, such as `Conflict`.
     pub fn reason(&self) -> &str {
         self.body["reason"].as_str().unwrap_or_default()
